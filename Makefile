@@ -1,0 +1,157 @@
+# multiprocessing for Lua. `make help` lists the targets; settings can be given on the command line.
+LUA     ?= lua5.4
+PREFIX  ?= /usr/local
+BUILD   ?= build
+JOBS    ?= 2
+SECONDS ?= 60
+SEED    ?= 1
+PYTHON  ?= /usr/bin/python3
+LUA_INCDIR ?= $(or $(patsubst -I%,%,$(filter -I%,$(shell pkg-config --cflags lua5.4 2>/dev/null))),/usr/include/lua5.4)
+LUA_LIBS   ?= $(or $(shell pkg-config --libs lua5.4 2>/dev/null),-llua5.4)
+
+# ---- nothing to change below this line ---------------------------------------------------------
+SHELL := /bin/sh
+FLAVOUR := $(filter-out build,$(notdir $(BUILD)))
+TEST_BUILD := $(if $(FLAVOUR),$(BUILD),build/test)
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wundef \
+  -Wwrite-strings -Wcast-qual -Wpointer-arith -Wredundant-decls -Werror
+FLAGS := -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -pthread $(WARNINGS)
+# What a build folder's name means. Every one but the plain build has the test code.
+SANITIZE_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZE_tsan := -fsanitize=thread
+SANITIZE_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+SANITIZE := $(SANITIZE_$(FLAVOUR))
+DEFINES := $(if $(FLAVOUR),-DMP_TEST) $(if $(filter trace,$(FLAVOUR)),-DMP_TRACE)
+ifeq ($(FLAVOUR),fuzz)
+CC := clang
+endif
+COMPILE = $(CC) $(FLAGS) $(DEFINES) $(SANITIZE) $(CFLAGS) -MMD -MP
+
+sources = $(wildcard src/$1/*.c)
+objects = $(patsubst src/%.c,$(BUILD)/%.o,$(call sources,$1))
+CORE_O := $(filter-out $(if $(FLAVOUR),,%/os_fault.o),$(call objects,core))
+CODEC_O := $(call objects,codec)
+BINDING_O := $(call objects,binding)
+LIBRARY_O := $(CORE_O) $(CODEC_O) $(BINDING_O) $(BUILD)/embed.o
+LUA_FILES := $(wildcard lua/multiprocessing/*.lua)
+OUTPUTS := $(BUILD)/multiprocessing/core.so $(BUILD)/libmultiprocessing.a $(BUILD)/libmultiprocessing.so
+
+C_TESTS := $(patsubst spec/core/%.c,$(BUILD)/spec/%,$(wildcard spec/core/*_test.c))
+CRASH_TESTS := $(patsubst spec/core/%.c,$(BUILD)/spec/%,$(wildcard spec/core/*_crash.c))
+TORTURES := $(patsubst spec/crash/%.c,$(BUILD)/spec/crash/%,$(wildcard spec/crash/*.c))
+FUZZERS := $(patsubst spec/fuzz/%.c,$(BUILD)/spec/fuzz/%,$(wildcard spec/fuzz/*_fuzz.c))
+SPECS := $(shell find spec -name '*_spec.lua' 2>/dev/null | sort)
+named = $(if $(T),$(foreach f,$1,$(if $(findstring $(T),$(notdir $f)),$f)),$1)
+
+.PHONY: all env demo test check test-programs crash-programs fuzzers layers lint asan tsan valgrind \
+  crash fuzz bench install clean help
+.SECONDARY:
+
+all: $(OUTPUTS)   ## build the Lua module and the libraries
+
+$(BUILD)/core/%.o: src/core/%.c
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ $<
+$(BUILD)/codec/%.o: src/codec/%.c
+	@mkdir -p $(@D)
+	$(COMPILE) -I$(LUA_INCDIR) -c -o $@ $<
+$(BUILD)/binding/%.o: src/binding/%.c
+	@mkdir -p $(@D)
+	$(COMPILE) -I$(LUA_INCDIR) -c -o $@ $<
+$(BUILD)/embed.c: tools/embed.lua $(LUA_FILES)
+	@mkdir -p $(@D)
+	$(LUA) tools/embed.lua $(LUA_FILES) > $@.new && mv $@.new $@
+$(BUILD)/embed.o: $(BUILD)/embed.c
+	$(COMPILE) -I$(LUA_INCDIR) -c -o $@ $<
+$(BUILD)/multiprocessing/core.so: $(CORE_O) $(CODEC_O) $(BINDING_O) tools/exports.map
+	@mkdir -p $(@D)
+	$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-z,nodelete -Wl,--version-script=tools/exports.map \
+	  -o $@ $(filter %.o,$^) -pthread
+$(BUILD)/libmultiprocessing.so: $(LIBRARY_O)
+	$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-z,nodelete -Wl,-soname,libmultiprocessing.so -o $@ $^ -pthread
+$(BUILD)/libmultiprocessing.a: $(LIBRARY_O)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# Test programs link with the core; those with _lua_ in their names and the fuzzers with the codec too.
+$(BUILD)/spec/fuzz/%: spec/fuzz/%.c $(CORE_O) $(CODEC_O)
+	@mkdir -p $(@D)
+	$(COMPILE) -MF $@.d -fsanitize=fuzzer -I. -I$(LUA_INCDIR) -o $@ $(filter %.c %.o,$^) $(LUA_LIBS) -lm
+define test_program
+$(BUILD)/spec/$1: $2 $(CORE_O) $(if $(findstring _lua_,$1),$(CODEC_O))
+	@mkdir -p $$(@D)
+	$$(COMPILE) -MF $$@.d -I. $(if $(findstring _lua_,$1),-I$(LUA_INCDIR)) -o $$@ $$(filter %.c %.o,$$^) \
+	  $(if $(findstring _lua_,$1),$(LUA_LIBS)) -lm
+endef
+$(foreach f,$(wildcard spec/core/*_test.c spec/core/*_crash.c),$(eval $(call test_program,$(basename $(notdir $f)),$f)))
+$(foreach f,$(wildcard spec/crash/*.c),$(eval $(call test_program,crash/$(basename $(notdir $f)),$f)))
+build/run: spec/support/run.c
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -o $@ $<
+
+-include $(LIBRARY_O:.o=.d) $(addsuffix .d,$(C_TESTS) $(CRASH_TESTS) $(TORTURES) $(FUZZERS))
+
+env:   ## print the lines that make this tree's module usable: eval "$(make -s env)"
+	@echo 'export LUA_PATH="$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$${LUA_PATH:-;}"'
+	@echo 'export LUA_CPATH="$(CURDIR)/$(BUILD)/?.so;$${LUA_CPATH:-;}"'
+
+demo:   ## install what is missing, build, count the words of real files in parallel
+	@sh tools/setup.sh run
+	@$(MAKE) -s all
+	@test -f examples/wordcount.lua || { echo "examples/wordcount.lua is not there" >&2; exit 1; }
+	@eval "$$($(MAKE) -s env)"; $(LUA) examples/wordcount.lua
+
+test:   ## install what is missing, then all specs and C tests
+	@sh tools/setup.sh test
+	@$(MAKE) -s check
+
+test-programs: $(call named,$(C_TESTS))
+crash-programs: $(call named,$(CRASH_TESTS) $(TORTURES))
+fuzzers: $(call named,$(FUZZERS))
+CHECK = BUILD=$(BUILD) JOBS=$(JOBS) LUA=$(LUA) sh tools/check.sh
+in_tests = $(subst $(BUILD)/spec/,$(TEST_BUILD)/spec/,$1)
+
+check: all build/run   ## specs and C tests without the set-up; T=queue for those of one name
+	@$(MAKE) -s test-programs BUILD=$(TEST_BUILD)
+	@$(CHECK) $(call in_tests,$(call named,$(C_TESTS))) $(call named,$(SPECS))
+
+asan:   ## the same under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) -s check BUILD=build/asan MP_SLOW=4
+tsan: build/run   ## the C tests under ThreadSanitizer: threads stand in for processes
+	@$(MAKE) -s test-programs BUILD=build/tsan
+	@MP_SLOW=8 BUILD=build/tsan JOBS=$(JOBS) sh tools/check.sh \
+	  $(patsubst $(BUILD)/%,build/tsan/%,$(call named,$(C_TESTS)))
+valgrind: all build/run   ## the C tests under valgrind
+	@$(MAKE) -s test-programs BUILD=build/test
+	@MP_SLOW=20 WRAPPER="valgrind -q --error-exitcode=99" $(CHECK) \
+	  $(patsubst $(BUILD)/%,build/test/%,$(call named,$(C_TESTS)))
+
+crash:   ## crash enumeration, then torture for SECONDS= in all, from SEED=
+	@$(MAKE) -s crash-programs BUILD=build/test
+	@SECONDS=$(SECONDS) SEED=$(SEED) $(CHECK) \
+	  $(patsubst $(BUILD)/%,build/test/%,$(call named,$(CRASH_TESTS) $(TORTURES)))
+fuzz:   ## the decoder and the attach check under libFuzzer, for SECONDS= in all
+	@$(MAKE) -s fuzzers BUILD=build/fuzz
+	@SECONDS=$(SECONDS) SEED=$(SEED) $(CHECK) $(patsubst $(BUILD)/%,build/fuzz/%,$(call named,$(FUZZERS)))
+
+layers:   ## the layering rule
+	@$(MAKE) -s all
+	@CC="$(CC)" LUA_INCDIR=$(LUA_INCDIR) $(LUA) tools/layers.lua
+lint:   ## clang-tidy, cppcheck, luacheck, the function-size budget
+	@LUA=$(LUA) LUA_INCDIR=$(LUA_INCDIR) JOBS=$(JOBS) sh tools/lint.sh
+bench: all   ## our figures beside Python's and the C floors
+	@eval "$$($(MAKE) -s env)"; PYTHON=$(PYTHON) $(LUA) bench/run.lua
+
+install: all   ## into PREFIX (/usr/local)
+	install -d $(DESTDIR)$(PREFIX)/lib/lua/5.4/multiprocessing $(DESTDIR)$(PREFIX)/share/lua/5.4/multiprocessing \
+	  $(DESTDIR)$(PREFIX)/include
+	install -m 755 $(BUILD)/multiprocessing/core.so $(DESTDIR)$(PREFIX)/lib/lua/5.4/multiprocessing/
+	install -m 644 $(LUA_FILES) $(DESTDIR)$(PREFIX)/share/lua/5.4/multiprocessing/
+	install -m 644 src/multiprocessing.h $(DESTDIR)$(PREFIX)/include/
+	install -m 755 $(BUILD)/libmultiprocessing.so $(DESTDIR)$(PREFIX)/lib/
+	install -m 644 $(BUILD)/libmultiprocessing.a $(DESTDIR)$(PREFIX)/lib/
+
+clean:   ## remove the build folder
+	rm -rf build
+help:   ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12

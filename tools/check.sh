@@ -1,0 +1,67 @@
+#!/bin/sh
+# Runs test programs, fuzzers and spec files, $JOBS at a time, each within a time limit of its
+# own. The last line is "N passed, N failed". One that fails shows all that it printed.
+# usage: BUILD=build/test tools/check.sh PROGRAM-OR-SPEC ...
+# A program that knows no cases counts as one. Programs under spec/crash and spec/fuzz share
+# $SECONDS among them. $WRAPPER goes before each C test (valgrind). $MP_SLOW stretches limits.
+LIMIT=$((${CHECK_LIMIT:-240} * ${MP_SLOW:-1}))
+LUA=${LUA:-lua5.4}
+export BUILD LUA SEED
+
+command_of() { # $1: the file; sets the command that runs it as "$@" of run_one
+  case $1 in
+    *_spec.lua) echo "busted --lua=$LUA -o spec/support/output.lua $1" ;;
+    */fuzz/*)
+      corpus=$BUILD/corpus/$(basename "$1")
+      mkdir -p "$corpus"
+      seeds=spec/fuzz/corpus/$(basename "$1" _fuzz)
+      [ -d "$seeds" ] || seeds=
+      echo "$1 -max_total_time=$SHARE -seed=${SEED:-1} -rss_limit_mb=2048 -timeout=10" \
+        "-artifact_prefix=$BUILD/log/ -print_final_stats=1 $corpus $seeds" ;;
+    *) echo "$WRAPPER $1" ;;
+  esac
+}
+
+sanitizer() { # the C library that has to be loaded before lua5.4 in sanitizer builds
+  case $BUILD in
+    *asan) echo "LD_PRELOAD=$(${CC:-cc} -print-file-name=libasan.so)" ;;
+  esac
+}
+
+run_one() {
+  name=$(basename "$1" .lua)
+  log=$BUILD/log/$name.log
+  mkdir -p "$BUILD/log"
+  preload=
+  case $1 in *_spec.lua) preload=$(sanitizer) ;; esac
+  start=$(date +%s%N)
+  eval "$(make -s env BUILD="$BUILD")"
+  env $preload SECONDS="$SHARE" ASAN_OPTIONS="detect_leaks=${preload:+0}:abort_on_error=0" \
+    timeout -k 5 $((LIMIT + ${SHARE:-0})) $(command_of "$1") >"$log" 2>&1 </dev/null
+  status=$?
+  ms=$((($(date +%s%N) - start) / 1000000))
+  counts=$(grep -aE '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
+  [ -n "$counts" ] || { [ $status = 0 ] && counts='1 passed, 0 failed'; } || counts='0 passed, 1 failed'
+  case $status:$counts in
+    0:*' 0 failed') ;;
+    *:*' 0 failed') counts="${counts% 0 failed} 1 failed" ;; # crashed or hung after its cases
+  esac
+  [ $status != 124 ] && [ $status != 137 ] || echo "HUNG: stopped after $((ms / 1000)) s" >>"$log"
+  echo "$counts" >"$BUILD/log/$name.counts"
+  case $counts in
+    *' 0 failed') printf '%-28s %s  (%d.%01d s)\n' "$name" "$counts" $((ms / 1000)) $((ms % 1000 / 100)) ;;
+    *) printf -- '---- %s: status %s\n%s\n%-28s %s\n' "$name" "$status" "$(tail -n 200 "$log")" "$name" "$counts" ;;
+  esac
+}
+
+if [ "$1" = --one ]; then
+  run_one "$2"
+  exit 0
+fi
+[ $# -gt 0 ] || { echo "nothing to run by that name"; echo "0 passed, 1 failed"; exit 1; }
+timed=$(printf '%s\n' "$@" | grep -cE '/spec/(crash|fuzz)/')
+[ "$timed" = 0 ] || SHARE=$(((${SECONDS:-60} + timed - 1) / timed))
+export SHARE WRAPPER MP_SLOW
+rm -f "$BUILD"/log/*.counts
+printf '%s\n' "$@" | xargs -P "${JOBS:-2}" -n 1 sh "$0" --one
+cat "$BUILD"/log/*.counts | awk '{p += $1; f += $3} END {print p " passed, " f " failed"; exit f > 0 || p == 0}'
