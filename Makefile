@@ -111,6 +111,7 @@ fuzzers: $(call named,$(FUZZERS))
 CHECK = BUILD=$(BUILD) JOBS=$(JOBS) LUA=$(LUA) sh tools/check.sh
 in_tests = $(subst $(BUILD)/spec/,$(TEST_BUILD)/spec/,$1)
 
+check: build/bench/least.so build/bench/whole
 check: all build/run   ## specs and C tests without the set-up; T=queue for those of one name
 	@$(MAKE) -s test-programs BUILD=$(TEST_BUILD)
 	@$(CHECK) $(call in_tests,$(call named,$(C_TESTS))) $(call named,$(SPECS))
@@ -139,8 +140,16 @@ layers:   ## the layering rule
 	@CC="$(CC)" LUA_INCDIR=$(LUA_INCDIR) $(LUA) tools/layers.lua
 lint:   ## clang-tidy, cppcheck, luacheck, the function-size budget
 	@LUA=$(LUA) LUA_INCDIR=$(LUA_INCDIR) JOBS=$(JOBS) sh tools/lint.sh
-bench: all   ## our figures beside Python's and the C floors
-	@eval "$$($(MAKE) -s env)"; PYTHON=$(PYTHON) $(LUA) bench/run.lua
+BENCH_PROGRAMS := build/bench/least.so \
+  $(patsubst bench/c/%.c,build/bench/%,$(filter-out %/least.c,$(wildcard bench/c/*.c)))
+build/bench/least.so: bench/c/least.c $(wildcard bench/c/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -I$(LUA_INCDIR) -shared -o $@ $<
+build/bench/%: bench/c/%.c $(wildcard bench/c/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -o $@ $<
+bench: all $(BENCH_PROGRAMS)   ## our figures beside Python's and the C floors; CASES=codec for one
+	@PYTHON=$(PYTHON) BUILD=$(BUILD) $(LUA) bench/run.lua $(CASES)
 
 install: all   ## into PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/lib/lua/5.4/multiprocessing $(DESTDIR)$(PREFIX)/share/lua/5.4/multiprocessing \
