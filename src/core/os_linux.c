@@ -77,8 +77,8 @@ int mp_os_memfd(const char *name, uint64_t size, int *fd) {
 
 #define COMMIT_LEAST 65536u   /* small enough to be done between two signals of any real timer */
 
-/* A signal undoes what an interrupted fallocate has done so far, so under a fast timer a large
-** piece would never be done: each interruption halves the piece. */
+/* On older kernels any signal undoes what the interrupted fallocate has done so far, so that under a
+** fast timer a large piece would never be done: each interruption halves the piece. */
 int mp_os_commit(int fd, uint64_t offset, uint64_t length) {
   uint64_t piece = length;
   while (length > 0) {
