@@ -25,7 +25,7 @@ function leaks.look()
   for line in pipe:lines() do
     shell = shell or line:match("^shell (%d+)")
     through = through or line:match("^pipe:.*")
-    local fd, target = line:match("^fd (%d+) (.*)")
+    local fd, target = line:match("^fd (%d+) (.+)") -- one just closed has no target
     local pid, state = line:match("^child (%d+) (.*)")
     if pid and pid ~= shell then found.children[pid] = state end
     if fd and target ~= through and not is_ours(target) then found.descriptors[fd] = target end
