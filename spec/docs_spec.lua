@@ -36,7 +36,7 @@ end
 local function check_program(program, expected)
   local lacking = needs.missing(needs.of(program))
   if lacking then return pending("the module has no " .. lacking .. " yet") end
-  local run = helper.run(program)
+  local run = helper.run(program, {pty = true}) -- as a reader sees it, line by line
   assert(run.status == 0 and #run.left == 0 and run.stderr == "", helper.describe(run))
   assert.equal(expected, run.stdout)
 end

@@ -40,7 +40,7 @@ local function check_example(name)
   assert(program:find("lua5.4 " .. name, 1, true), "its second line does not say how to run it")
   local lacking = lacks(program)
   if lacking then return pending(lacking) end
-  local run = helper.run(name)
+  local run = helper.run(name, {pty = true})
   assert(run.status == 0 and #run.left == 0 and run.stderr == "", helper.describe(run))
   assert.equal(expected, run.stdout)
   assert(run.elapsed < 1 * helper.SLOW, "it took " .. run.elapsed .. " seconds")
