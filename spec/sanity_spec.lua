@@ -5,7 +5,8 @@ local helper = require "spec.helper"
 local function busted_on(body)
   local file = helper.temporary("_spec.lua")
   local handle <close> = assert(io.open(file, "w"))
-  handle:write('local helper = require "spec.helper"\nhelper.file = io.open("/dev/null")\nit("is bad", function()\n', body, "\nend)\n")
+  handle:write('local helper = require "spec.helper"\nhelper.file = io.open("/dev/null")\n',
+    'it("is bad", function()\n', body, "\nend)\n")
   handle:close()
   return helper.run("", {command = "busted --lua=lua5.4 -o spec/support/output.lua " .. file})
 end
