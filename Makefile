@@ -44,7 +44,7 @@ SPECS := $(shell find spec -name '*_spec.lua' 2>/dev/null | sort)
 named = $(if $(T),$(foreach f,$1,$(if $(findstring $(T),$(notdir $f)),$f)),$1)
 
 .PHONY: all env demo test check test-programs crash-programs fuzzers layers lint asan tsan valgrind \
-  crash fuzz bench install clean help
+  crash fuzz bench rockspec install clean help
 .SECONDARY:
 
 all: $(OUTPUTS)   ## build the Lua module and the libraries
@@ -151,6 +151,8 @@ build/bench/%: bench/c/%.c $(wildcard bench/c/*.h)
 bench: all $(BENCH_PROGRAMS)   ## our figures beside Python's and the C floors; CASES=codec for one
 	@PYTHON=$(PYTHON) BUILD=$(BUILD) $(LUA) bench/run.lua $(CASES)
 
+rockspec:   ## write the rockspec anew, after files came or went
+	@$(LUA) tools/rockspec.lua > rockspec/multiprocessing-scm-1.rockspec
 install: all   ## into PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/lib/lua/5.4/multiprocessing $(DESTDIR)$(PREFIX)/share/lua/5.4/multiprocessing \
 	  $(DESTDIR)$(PREFIX)/include

@@ -1,0 +1,31 @@
+rockspec_format = "3.0"
+package = "multiprocessing"
+version = "scm-1"
+source = {url = "git+file://."} -- `luarocks make` builds the tree that it stands in
+description = {
+  summary = "Python's multiprocessing for Lua",
+  detailed = "Processes, pools, queues, locks, shared values and tables on one crash-proof shared memory.",
+  license = "MIT",
+}
+supported_platforms = {"linux"}
+dependencies = {"lua >= 5.4, < 5.6"}
+build = {
+  type = "builtin",
+  modules = {
+    ["multiprocessing.core"] = {
+      sources = {
+        "src/core/clock.c",
+        "src/core/os_linux.c",
+        "src/core/os_linux_bell.c",
+        "src/core/os_linux_fd.c",
+        "src/core/os_linux_limits.c",
+        "src/core/os_linux_process.c",
+        "src/core/os_posix.c",
+        "src/core/trace.c",
+      },
+      defines = {"_GNU_SOURCE"},
+      libraries = {"pthread"},
+    },
+  },
+}
+test = {type = "busted"}
