@@ -89,10 +89,16 @@ describe("tutorial", function()
   table.sort(names)
   for _, name in ipairs(names) do check(name, PORTS[name]) end
 
-  it("folder holds no other program", function()
+  it("programs all have an expectation, and say what they show, how to run them, what they print", function()
     local ls <close> = assert(io.popen("ls examples/tutorial"))
-    for line in ls:lines() do
-      assert(PORTS[line:match("^(.+)%.lua$")], line .. " has no expectation")
+    for file in ls:lines() do
+      local name = file:match("^(.+)%.lua$")
+      assert(PORTS[name], file .. " has no expectation")
+      local program <close> = assert(io.open("examples/tutorial/" .. file))
+      local text = program:read("a")
+      local id = name:sub(1, 6):gsub("%-", "%%-")
+      assert(text:find("^%-%- Tutorial " .. id .. ": [^\n]+\n%-%- Run:    lua5.4 examples/tutorial/" .. id
+        .. "[^\n]+\n%-%- Prints: "), file .. " does not begin as it should")
     end
   end)
 
