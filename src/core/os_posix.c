@@ -58,23 +58,16 @@ int mp_os_close(int fd) {
   return -1;
 }
 
-/* One attempt at ppoll with the time that is left. */
-static int poll_once(struct pollfd *fds, size_t n, mp_deadline until) {
+/* The kernel rounds the rest up, so that 0 never comes before the deadline. */
+int mp_os_poll(struct pollfd *fds, size_t n, mp_deadline until) {
   struct timespec rest = { 0, 0 };
-  int64_t left = until == MP_NOW ? 0 : until - mp_os_monotonic();
+  int64_t left = until <= MP_NOW ? 0 : until - mp_os_monotonic();
   if (left > 0) {
     rest.tv_sec = (time_t)(left / NS_PER_S);
     rest.tv_nsec = (long)(left % NS_PER_S);
   }
   int r = MP_CALL(ppoll(fds, (nfds_t)n, until == MP_FOREVER ? NULL : &rest, NULL));
   return r < 0 ? -errno : r;
-}
-
-int mp_os_poll(struct pollfd *fds, size_t n, mp_deadline until) {
-  for (;;) {
-    int r = poll_once(fds, n, until);
-    if (r != 0 || (until != MP_FOREVER && until <= mp_os_monotonic())) return r;
-  }
 }
 
 int mp_os_nonblocking(int fd, int on) {
