@@ -192,8 +192,13 @@ static int ring_put(lua_State *L) {
   return 0;
 }
 
+/* Straight from the ring where the bytes lie in one piece: one copy instead of two. */
 static size_t ring_push_string(lua_State *L, struct ring *r, size_t at, size_t length) {
   luaL_Buffer b;
+  if (length <= RING_BYTES - at % RING_BYTES) {
+    lua_pushlstring(L, (const char *)r->bytes + at % RING_BYTES, length);
+    return at + length;
+  }
   at = ring_copy_out(r, at, luaL_buffinitsize(L, &b, length), length);
   luaL_pushresultsize(&b, length);
   return at;
