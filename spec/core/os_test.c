@@ -81,7 +81,7 @@ TEST(a_file_beyond_the_limit_is_refused_without_a_signal) {
   CHECK_EQ(fd, -1);
 }
 
-TEST(mapping_beyond_the_limit_is_refused) {
+PLAIN_TEST(mapping_beyond_the_limit_is_refused) {
   struct file f = file_open(MIB);
   struct rlimit limit;
   void *base = NULL;
@@ -211,7 +211,7 @@ static long faults_of_touching(const struct file *f) {
   return minor_faults() - before;
 }
 
-TEST(populate_spares_the_first_touches) {
+PLAIN_TEST(populate_spares_the_first_touches) {
   mp_os_deny("");
   struct file f = file_open(MIB);
   CHECK_EQ(mp_os_populate(f.base + 1, f.size - 2), 0);   /* widened to whole pages */

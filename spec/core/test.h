@@ -50,6 +50,12 @@ static volatile sig_atomic_t test_running, test_hung; /* the pid of the case; it
   }                                                                                        \
   static void case_##case_name(void)
 #define TEST(name) TEST_DEFINE(name, TEST_LIMIT, NULL)
+/* A case about memory maps or page faults, which the sanitizers' own would spoil. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define PLAIN_TEST(name) __attribute__((unused)) static void case_##name(void)
+#else
+#define PLAIN_TEST(name) TEST(name)
+#endif
 #define LONG_TEST(name, seconds) TEST_DEFINE(name, seconds, NULL)
 #define MUST_FAIL(name, seconds, complaint) TEST_DEFINE(name, seconds, complaint)
 
