@@ -36,9 +36,10 @@ run_one() {
   case $1 in *_spec.lua) preload=$(sanitizer) ;; esac
   start=$(date +%s%N)
   eval "$(make -s env BUILD="$BUILD")"
-  env $preload SECONDS="$SHARE" ASAN_OPTIONS="detect_leaks=${preload:+0}:abort_on_error=0" \
+  env $preload ${preload:+ASAN_OPTIONS=detect_leaks=0} SECONDS="$SHARE" \
     timeout -k 5 $((LIMIT + ${SHARE:-0})) $(command_of "$1") >"$log" 2>&1 </dev/null
   status=$?
+  pending=$(grep -ac '^PENDING ' "$log")
   ms=$((($(date +%s%N) - start) / 1000000))
   counts=$(grep -aE '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
   [ -n "$counts" ] || { [ $status = 0 ] && counts='1 passed, 0 failed'; } || counts='0 passed, 1 failed'
@@ -49,7 +50,9 @@ run_one() {
   [ $status != 124 ] && [ $status != 137 ] || echo "HUNG: stopped after $((ms / 1000)) s" >>"$log"
   echo "$counts" >"$BUILD/log/$name.counts"
   case $counts in
-    *' 0 failed') printf '%-28s %s  (%d.%01d s)\n' "$name" "$counts" $((ms / 1000)) $((ms % 1000 / 100)) ;;
+    *' 0 failed')
+      [ "$pending" = 0 ] && pending= || pending=", $pending pending"
+      printf '%-28s %s%s  (%d.%d s)\n' "$name" "$counts" "$pending" $((ms / 1000)) $((ms % 1000 / 100)) ;;
     *) printf -- '---- %s: status %s\n%s\n%-28s %s\n' "$name" "$status" "$(tail -n 200 "$log")" "$name" "$counts" ;;
   esac
 }

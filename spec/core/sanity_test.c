@@ -84,3 +84,11 @@ MUST_FAIL(an_early_exit, 5, "exit status 3") {
 MUST_FAIL(a_timeout_that_came_early, 5, "took 0.100 s instead of 0.500") {
   CHECK_TOOK(0.1, 0.5);
 }
+
+#ifdef __SANITIZE_ADDRESS__
+MUST_FAIL(leaked_memory, 5, "leaked memory") {
+  static void *volatile kept;
+  CHECK((kept = malloc(7)) != NULL);
+  kept = NULL;
+}
+#endif
