@@ -45,6 +45,12 @@ return {
     metrics = {metric("start_join", "us", costs("least fork", 1.3), speed("Python", 6))},
   },
   {
+    name = "start_spawn",
+    sides = {ours "start_spawn", python "start_spawn",
+      {name = "empty lua", command = "$BENCH/whole start_spawn 30 $LUA -e ''"}},
+    metrics = {metric("start_spawn", "ms")},
+  },
+  {
     name = "queue_small",
     sides = {ours "queue_small", python "queue_small", least("ring", "queue small"),
       floor("mutex+cond", "ring small")},

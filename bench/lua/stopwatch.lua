@@ -19,7 +19,8 @@ function stopwatch.report(metric, value)
   io.write(("%s %.6g\n"):format(metric, value))
 end
 
-local function report_absent(metrics, name)
+--- The module has no such name yet, so these metrics have no figures.
+function stopwatch.report_absent(metrics, name)
   for metric in metrics:gmatch("%S+") do
     io.write(metric, " absent ", name, "\n")
   end
@@ -28,11 +29,11 @@ end
 --- Calls measure(mp) where the module has all the names; else says that the metrics are absent.
 function stopwatch.measure(metrics, names, measure)
   if not package.searchpath("multiprocessing", package.path) then
-    return report_absent(metrics, "multiprocessing")
+    return stopwatch.report_absent(metrics, "multiprocessing")
   end
   local mp = require "multiprocessing"
   for name in names:gmatch("%S+") do
-    if mp[name] == nil then return report_absent(metrics, "mp." .. name) end
+    if mp[name] == nil then return stopwatch.report_absent(metrics, "mp." .. name) end
   end
   measure(mp)
 end
