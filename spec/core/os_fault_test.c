@@ -58,6 +58,7 @@ static int a_bell(void) {
 
 static int a_pidfd(void) {
   int fd = UNTOUCHED, r = mp_os_pidfd(mp_os_pid(), &fd);
+  if (r == -ENOSYS) return fd == UNTOUCHED ? 0 : r;   /* this kernel has none */
   return done(r, fd);
 }
 
@@ -224,7 +225,10 @@ TEST(each_failure_comes_through_and_leaves_nothing) {
 TEST(an_interruption_is_repeated) {
   static scenario *const all[] = { a_commit, a_punch, a_random };
   open_the_file();
-  for (size_t i = 0; i < MP_COUNT_OF(all); i++) CHECK_EQ(fail_each_call(all[i], EINTR), 0);
+  for (size_t i = 0; i < MP_COUNT_OF(all); i++) {
+    warm_up(all[i]);
+    CHECK_EQ(fail_each_call(all[i], EINTR), 0);
+  }
   mp_os_close(open_file);
 }
 
@@ -255,6 +259,8 @@ static int a_futex_wait(void) {
 }
 
 TEST(sleepers_pass_an_interruption_on) {
+  warm_up(a_poll);
+  warm_up(a_futex_wait);
   CHECK_EQ(fail_each_call(a_poll, EINTR), 1);
   CHECK_EQ(fail_each_call(a_futex_wait, EINTR), 1);
 }

@@ -202,7 +202,7 @@ TEST(a_doubt_is_settled_for_the_living) {
 
 /* The number of a thread, which pidfd_open refuses as it does when absent. */
 static void *tid_of(void *tid) {
-  *(int32_t *)tid = mp_os_tid();
+  __atomic_store_n((int32_t *)tid, mp_os_tid(), __ATOMIC_SEQ_CST);
   for (;;) pause();
   return NULL;
 }

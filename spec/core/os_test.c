@@ -81,14 +81,10 @@ TEST(a_file_beyond_the_limit_is_refused_without_a_signal) {
   CHECK_EQ(fd, -1);
 }
 
-PLAIN_TEST(mapping_beyond_the_limit_is_refused) {
+TEST(a_mapping_larger_than_the_address_space_is_refused) {
   struct file f = file_open(MIB);
-  struct rlimit limit;
   void *base = NULL;
-  CHECK_EQ(getrlimit(RLIMIT_AS, &limit), 0);
-  limit.rlim_cur = 256 * MIB;
-  CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
-  CHECK_EQ(mp_os_map(f.fd, (size_t)(64 * 1024 * MIB), &base), -ENOMEM);
+  CHECK(mp_os_map(f.fd, (size_t)1 << 62, &base) < 0);   /* -ENOMEM; valgrind's kernel: -EINVAL */
   CHECK(base == NULL);
   file_close(f);
 }
@@ -211,14 +207,18 @@ static long faults_of_touching(const struct file *f) {
   return minor_faults() - before;
 }
 
-PLAIN_TEST(populate_spares_the_first_touches) {
+TEST(populate_spares_the_first_touches) {
   mp_os_deny("");
-  struct file f = file_open(MIB);
+  struct file f = file_open(MIB), fresh = file_open(MIB);
+  const long pages = (long)(f.size / mp_os_page_size());
+  CHECK_EQ(mp_os_commit(fresh.fd, 0, MIB), 0);
   CHECK_EQ(mp_os_populate(f.base + 1, f.size - 2), 0);   /* widened to whole pages */
-  CHECK_EQ(pages_resident(&f), (long)(f.size / mp_os_page_size()));
-  CHECK(faults_of_touching(&f) < 8);
+  CHECK_EQ(pages_resident(&f), pages);
+  long spared = faults_of_touching(&fresh) - faults_of_touching(&f);
+  CHECK(spared > pages / 2);
   CHECK_EQ(mp_os_populate(f.base, 0), 0);
   file_close(f);
+  file_close(fresh);
 }
 
 static void populate_is_only_a_hint(void) {
