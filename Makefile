@@ -1,4 +1,5 @@
-# multiprocessing for Lua. `make help` lists the targets; settings can be given on the command line.
+# multiprocessing for Lua. `make help` lists the targets; settings can be given on the command line,
+# V=1 shows each command.
 LUA     ?= lua5.4
 PREFIX  ?= /usr/local
 BUILD   ?= build
@@ -46,39 +47,53 @@ named = $(if $(T),$(foreach f,$1,$(if $(findstring $(T),$(notdir $f)),$f)),$1)
 .PHONY: all env demo test check test-programs crash-programs fuzzers layers lint asan tsan valgrind \
   crash fuzz bench rockspec install clean help
 .SECONDARY:
+ifndef V
+.SILENT:
+endif
+SAY = @echo "  $@"
 
 all: $(OUTPUTS)   ## build the Lua module and the libraries
 
 $(BUILD)/core/%.o: src/core/%.c
+	$(SAY)
 	@mkdir -p $(@D)
 	$(COMPILE) -c -o $@ $<
 $(BUILD)/codec/%.o: src/codec/%.c
+	$(SAY)
 	@mkdir -p $(@D)
 	$(COMPILE) -I$(LUA_INCDIR) -c -o $@ $<
 $(BUILD)/binding/%.o: src/binding/%.c
+	$(SAY)
 	@mkdir -p $(@D)
 	$(COMPILE) -I$(LUA_INCDIR) -c -o $@ $<
 $(BUILD)/embed.c: tools/embed.lua $(LUA_FILES)
+	$(SAY)
 	@mkdir -p $(@D)
 	$(LUA) tools/embed.lua $(LUA_FILES) > $@.new && mv $@.new $@
 $(BUILD)/embed.o: $(BUILD)/embed.c
+	$(SAY)
 	$(COMPILE) -I$(LUA_INCDIR) -c -o $@ $<
 $(BUILD)/multiprocessing/core.so: $(CORE_O) $(CODEC_O) $(BINDING_O) tools/exports.map
+	$(SAY)
 	@mkdir -p $(@D)
 	$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-z,nodelete -Wl,--version-script=tools/exports.map \
 	  -o $@ $(filter %.o,$^) -pthread
 $(BUILD)/libmultiprocessing.so: $(LIBRARY_O)
+	$(SAY)
 	$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-z,nodelete -Wl,-soname,libmultiprocessing.so -o $@ $^ -pthread
 $(BUILD)/libmultiprocessing.a: $(LIBRARY_O)
+	$(SAY)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
 # Test programs link with the core; those with _lua_ in their names and the fuzzers with the codec too.
 $(BUILD)/spec/fuzz/%: spec/fuzz/%.c $(CORE_O) $(CODEC_O)
+	$(SAY)
 	@mkdir -p $(@D)
 	$(COMPILE) -MF $@.d -fsanitize=fuzzer -I. -I$(LUA_INCDIR) -o $@ $(filter %.c %.o,$^) $(LUA_LIBS) -lm
 define test_program
 $(BUILD)/spec/$1: $2 $(CORE_O) $(if $(findstring _lua_,$1),$(CODEC_O))
+	$$(SAY)
 	@mkdir -p $$(@D)
 	$$(COMPILE) -MF $$@.d -I. $(if $(findstring _lua_,$1),-I$(LUA_INCDIR)) -o $$@ $$(filter %.c %.o,$$^) \
 	  $(if $(findstring _lua_,$1),$(LUA_LIBS)) -lm
@@ -86,6 +101,7 @@ endef
 $(foreach f,$(wildcard spec/core/*_test.c spec/core/*_crash.c),$(eval $(call test_program,$(basename $(notdir $f)),$f)))
 $(foreach f,$(wildcard spec/crash/*.c),$(eval $(call test_program,crash/$(basename $(notdir $f)),$f)))
 build/run: spec/support/run.c
+	$(SAY)
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -o $@ $<
 
