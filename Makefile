@@ -1,14 +1,15 @@
 # multiprocessing for Lua. `make help` lists the targets; settings can be given on the command line,
 # V=1 shows each command.
-LUA     ?= lua5.4
+LUA_VERSION ?= 5.4
+LUA     ?= lua$(LUA_VERSION)
 PREFIX  ?= /usr/local
 BUILD   ?= build
 JOBS    ?= 2
 SECONDS ?= 60
 SEED    ?= 1
 PYTHON  ?= /usr/bin/python3
-LUA_INCDIR ?= $(or $(patsubst -I%,%,$(filter -I%,$(shell pkg-config --cflags lua5.4 2>/dev/null))),/usr/include/lua5.4)
-LUA_LIBS   ?= $(or $(shell pkg-config --libs lua5.4 2>/dev/null),-llua5.4)
+LUA_INCDIR ?= $(or $(patsubst -I%,%,$(filter -I%,$(shell pkg-config --cflags lua$(LUA_VERSION) 2>/dev/null))),/usr/include/lua$(LUA_VERSION))
+LUA_LIBS   ?= $(or $(shell pkg-config --libs lua$(LUA_VERSION) 2>/dev/null),-llua$(LUA_VERSION))
 
 # ---- nothing to change below this line ---------------------------------------------------------
 SHELL := /bin/sh
@@ -143,11 +144,11 @@ valgrind: all build/run   ## the C tests under valgrind
 	@MP_SLOW=20 WRAPPER="valgrind -q --error-exitcode=99" $(CHECK) \
 	  $(patsubst $(BUILD)/%,build/test/%,$(call named,$(C_TESTS)))
 
-crash:   ## crash enumeration, then torture for SECONDS= in all, from SEED=
+crash: build/run   ## crash enumeration, then torture for SECONDS= in all, from SEED=
 	@$(MAKE) -s crash-programs BUILD=build/test
 	@SECONDS=$(SECONDS) SEED=$(SEED) $(CHECK) \
 	  $(patsubst $(BUILD)/%,build/test/%,$(call named,$(CRASH_TESTS) $(TORTURES)))
-fuzz:   ## the decoder and the attach check under libFuzzer, for SECONDS= in all
+fuzz: build/run   ## the decoder and the attach check under libFuzzer, for SECONDS= in all
 	@$(MAKE) -s fuzzers BUILD=build/fuzz
 	@SECONDS=$(SECONDS) SEED=$(SEED) $(CHECK) $(patsubst $(BUILD)/%,build/fuzz/%,$(call named,$(FUZZERS)))
 
@@ -170,10 +171,10 @@ bench: all $(BENCH_PROGRAMS)   ## our figures beside Python's and the C floors; 
 rockspec:   ## write the rockspec anew, after files came or went
 	@$(LUA) tools/rockspec.lua > rockspec/multiprocessing-scm-1.rockspec
 install: all   ## into PREFIX (/usr/local)
-	install -d $(DESTDIR)$(PREFIX)/lib/lua/5.4/multiprocessing $(DESTDIR)$(PREFIX)/share/lua/5.4/multiprocessing \
+	install -d $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/multiprocessing $(DESTDIR)$(PREFIX)/share/lua/$(LUA_VERSION)/multiprocessing \
 	  $(DESTDIR)$(PREFIX)/include
-	install -m 755 $(BUILD)/multiprocessing/core.so $(DESTDIR)$(PREFIX)/lib/lua/5.4/multiprocessing/
-	install -m 644 $(LUA_FILES) $(DESTDIR)$(PREFIX)/share/lua/5.4/multiprocessing/
+	install -m 755 $(BUILD)/multiprocessing/core.so $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/multiprocessing/
+	install -m 644 $(LUA_FILES) $(DESTDIR)$(PREFIX)/share/lua/$(LUA_VERSION)/multiprocessing/
 	install -m 644 src/multiprocessing.h $(DESTDIR)$(PREFIX)/include/
 	install -m 755 $(BUILD)/libmultiprocessing.so $(DESTDIR)$(PREFIX)/lib/
 	install -m 644 $(BUILD)/libmultiprocessing.a $(DESTDIR)$(PREFIX)/lib/
