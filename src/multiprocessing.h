@@ -48,6 +48,9 @@ enum mp_condition {
   MP_LOST          /* the process that had it died */
 };
 
+/* A sentence for any result, a condition or a -errno. A constant, or strerror's. */
+MP_API const char *mp_strerror(int result);
+
 /* An absolute time. mp_in(seconds) makes one; nan is refused by the caller's own check. */
 typedef int64_t mp_deadline;
 #define MP_NOW ((mp_deadline)0)

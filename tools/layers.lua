@@ -12,19 +12,21 @@ local RANKS = { -- lowest first
   {"core/park"},
   {"core/mutex"},
   {"core/heap"},
-  {"core/object"},
-  {"core/sync", "core/lock", "core/semaphore", "core/event", "core/condition", "core/barrier"},
+  {"core/object", "core/handle"},
   {"core/message"},
+  {"core/check"},
+  {"core/sync", "core/lock", "core/semaphore", "core/event", "core/condition", "core/barrier"},
   {"core/queue", "core/pipe", "core/dict", "core/list", "core/array"},
-  {"core/start", "core/process", "core/pool", "core/net"},
   {"core/context"},
+  {"core/start", "core/process", "core/pool", "core/net"},
+  {"core/kinds"},
   {"codec/"},
   {"binding/"},
 }
 
 -- What C itself has, and so every platform.
 local STANDARD = {}
-for name in ([[assert ctype errno float inttypes limits math stdarg stdbool stddef stdint stdio
+for name in ([[assert ctype errno float inttypes limits math pthread stdarg stdbool stddef stdint stdio
     stdlib string time]]):gmatch("%a+") do STANDARD[name .. ".h"] = true end
 local LUA = {["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true}
 

@@ -110,6 +110,9 @@ int32_t mp_os_pid(void);
 int32_t mp_os_tid(void);
 int32_t mp_os_parent_pid(void);
 
+/* fork(): the child's pid, 0 in the child, -EAGAIN, -ENOMEM. */
+int mp_os_fork(void);
+
 /* The start time of a process, in the kernel's ticks since boot, never 0. With the pid it names a
 ** process for good: a pid is not used again within one tick. Reads one file of /proc; -ESRCH:
 ** no such process (or it is hidden from us); -ENOENT: no /proc. Write 0 for an unknown start. */
@@ -166,6 +169,8 @@ int mp_os_close(int fd);
 ** and never before it, -EINTR. */
 int mp_os_poll(struct pollfd *fds, size_t n, mp_deadline until);
 
+int mp_os_dup(int fd, int *copy);                  /* a second descriptor for the same thing */
+int mp_os_file_size(int fd, uint64_t *bytes);
 int mp_os_pipe(int fds[2]);                        /* [0] to read from, [1] to write to */
 int mp_os_socketpair(int type, int fds[2]);        /* AF_UNIX; SOCK_STREAM, SOCK_SEQPACKET, … */
 int mp_os_nonblocking(int fd, int on);

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,6 +35,11 @@ int32_t mp_os_pid(void) {
 
 int32_t mp_os_parent_pid(void) {
   return (int32_t)getppid();
+}
+
+int mp_os_fork(void) {
+  pid_t pid = MP_CALL(fork());
+  return pid < 0 ? -errno : (int)pid;
 }
 
 int mp_os_cpu_count(void) {
@@ -56,6 +62,20 @@ void mp_os_unmap(void *base, size_t size) {
 int mp_os_close(int fd) {
   if (fd >= 0) (void)close(fd);
   return -1;
+}
+
+int mp_os_dup(int fd, int *copy) {
+  int r = MP_CALL(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (r < 0) return -errno;
+  *copy = r;
+  return 0;
+}
+
+int mp_os_file_size(int fd, uint64_t *bytes) {
+  struct stat status;
+  if (MP_CALL(fstat(fd, &status)) < 0) return -errno;
+  *bytes = (uint64_t)status.st_size;
+  return 0;
 }
 
 /* The kernel rounds the rest up, so that 0 never comes before the deadline. */

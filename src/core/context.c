@@ -1,0 +1,285 @@
+/*
+** Contexts: the session of this process, its participants, their clean-up and their forks.
+**
+** Structure: one private session for the process (the arena's mapping, a page that fork wipes, the
+** list of contexts); each context owns a slot. The order of clean-up is fixed: change in hand and
+** mutex, then handles with what they hold, then blocks, then the slot itself.
+** Lock: the session's private mutex for the list, held across fork by the handlers.
+** Invariant: a context is usable exactly where *guard == guard_value; the page is wiped by any
+** fork, and only the handlers below, which give the child its own slot, write it again.
+** Death: a participant's by mp_context_bury, restartable at every step; a parent's between
+** reserve and adopt leaves a reserved slot that dies with it, and the child finds itself lost.
+*/
+#include "context.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "object_layout.h"
+#include "os.h"
+
+#define SCAN_EVERY INT64_C(100000000) /* 100 ms */
+
+/* private; this process's session */
+static struct {
+  pthread_mutex_t lock;
+  struct mp_arena arena;
+  struct mp_context *contexts;
+  uint32_t *guard;     /* the page that fork wipes */
+  uint32_t generation; /* how many forks led here, plus 1; what *guard should be */
+  bool handlers;       /* pthread_atfork was called */
+} session = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* ---- clean-up ---- */
+
+/* All that the dead participant of slot `index` had; we are its cleaner, or it is our own. */
+static void slot_clean(struct mp_context *c, uint32_t index) {
+  struct mp_slot *dead = mp_slot_at(&c->arena, index);
+  mp_handles_clean(c, dead);
+  mp_heap_clean(c, dead);
+  mp_object_reap(c);
+}
+
+/* A tracked child's slot waits for its parent to collect it, as long as there is one. */
+static bool slot_awaited(struct mp_context *c, const struct mp_slot *s) {
+  uint32_t parent = w32_get(&s->parent);
+  return parent != 0 && (parent == c->tag || !mp_slot_gone(c, parent));
+}
+
+static bool slot_bury(struct mp_context *c, uint32_t index) {
+  if (!mp_mutex_take_over(c, index)) return false;
+  slot_clean(c, index);
+  if (slot_awaited(c, mp_slot_at(&c->arena, index)))
+    mp_slot_leave(c, index);
+  else
+    mp_slot_free(c, index);
+  return true;
+}
+
+bool mp_context_bury(struct mp_context *c, uint32_t tag) {
+  uint32_t index = mp_tag_index(tag);
+  if (mp_slot_tag(&c->arena, index) != tag) return true;
+  return slot_bury(c, index);
+}
+
+void mp_context_collect(struct mp_context *c, uint32_t tag, uint32_t *ended) {
+  uint32_t index = mp_tag_index(tag);
+  struct mp_slot *s = mp_slot_at(&c->arena, index);
+  *ended = 0;
+  if (mp_slot_tag(&c->arena, index) != tag) return;
+  *ended = w32_get(&s->ended);
+  w32_put(&s->parent, 0); /* whoever cleans it from now on may free it */
+  (void)slot_bury(c, index);
+}
+
+void mp_context_tend(struct mp_context *c, bool now) {
+  mp_w64 *last = &mp_arena_head(&c->arena)->last_scan;
+  uint64_t time = (uint64_t)mp_clock_now(), seen = w64_get(last);
+  if (!now && (time - seen < SCAN_EVERY || !w64_cas(last, &seen, time))) return;
+  uint32_t high = w32_get(&mp_proctab(&c->arena)->high);
+  for (uint32_t i = 0; i < high; i++)
+    if (mp_slot_at(&c->arena, i) != c->slot && w64_get(&mp_slot_at(&c->arena, i)->who) != 0)
+      (void)slot_bury(c, i);
+  mp_object_reap(c);
+  mp_heap_trim(c);
+}
+
+static void context_tend(struct mp_context *c) {
+  mp_context_tend(c, false);
+}
+
+/* ---- fork ---- */
+
+static int fork_prepare(struct mp_context *c) {
+  uint32_t index;
+  int r = mp_slot_reserve(c, &index);
+  if (r == -EUSERS) {
+    mp_context_tend(c, true);
+    r = mp_slot_reserve(c, &index);
+  }
+  if (r != 0) return r;
+  r = mp_handles_copy(c, mp_slot_at(&c->arena, index));
+  if (r != 0) {
+    mp_slot_abandon(c, index);
+    (void)slot_bury(c, index);
+    return r;
+  }
+  c->child = index + 1;
+  return 0;
+}
+
+/* The reserved slot of a fork that failed. */
+static void fork_undo(struct mp_context *c, uint32_t index) {
+  w32_put(&mp_slot_at(&c->arena, index)->parent, 0);
+  mp_slot_abandon(c, index);
+  (void)slot_bury(c, index);
+}
+
+static bool context_follows(const struct mp_context *c) {
+  return c->owner == (void *)pthread_self() && mp_context_valid(c);
+}
+
+static void handler_prepare(void) {
+  pthread_mutex_lock(&session.lock);
+  for (struct mp_context *c = session.contexts; c != NULL; c = c->next)
+    if (c->child == 0 && context_follows(c)) (void)fork_prepare(c); /* failed: invalid there */
+}
+
+static void handler_parent(void) {
+  for (struct mp_context *c = session.contexts; c != NULL; c = c->next)
+    if (context_follows(c)) c->child = 0;
+  pthread_mutex_unlock(&session.lock);
+}
+
+static void context_follow(struct mp_context *c) {
+  uint32_t index = c->child - 1;
+  c->child = 0;
+  if (mp_slot_adopt(c, index) != 0) return; /* the parent died and was cleaned up already */
+  w32_put(&c->slot->parent, 0);
+  mp_handles_adopt(c);
+  c->reaping = false;
+  c->guard_value = session.generation;
+}
+
+static void handler_child(void) {
+  pthread_mutex_init(&session.lock, NULL);
+  session.generation++;
+  *session.guard = session.generation;
+  for (struct mp_context *c = session.contexts; c != NULL; c = c->next)
+    if (c->child != 0) context_follow(c);
+}
+
+int mp_context_fork(struct mp_context *c, bool tracked, int *pid, uint32_t *child) {
+  int r = fork_prepare(c);
+  if (r != 0) return r;
+  uint32_t index = c->child - 1, tag = mp_slot_tag(&c->arena, index), me = c->tag;
+  c->owner = (void *)pthread_self();
+  int p = mp_os_fork();
+  if (p < 0) {
+    r = p;
+    c->child = 0;
+    fork_undo(c, index);
+    return r;
+  }
+  if (p == 0 && tracked && mp_context_valid(c)) w32_put(&c->slot->parent, me);
+  *pid = p;
+  *child = tag;
+  return 0;
+}
+
+/* ---- opening and closing ---- */
+
+static uint32_t layout_signature(void) {
+  uint32_t s = 2166136261u;
+  s = mp_arena_fold(s, sizeof(struct mp_arena_header));
+  s = mp_arena_fold(s, sizeof(struct mp_slot));
+  s = mp_arena_fold(s, sizeof(struct registry));
+  s = mp_arena_fold(s, sizeof(struct mp_object));
+  s = mp_arena_fold(s, mp_heap_bytes(0));
+  s = mp_arena_fold(s, sizeof(struct mp_message));
+  return mp_arena_fold(s, MP_OWNED_MAX * 1000 + MP_LOG_MAX);
+}
+
+static int session_create(const struct mp_context_options *o) {
+  struct mp_arena_options a = {o->space, o->memory, layout_signature(), {0}};
+  uint64_t ram = UINT64_C(1) << 30;
+  (void)mp_os_ram(&ram);
+  uint64_t space = a.size != 0 ? a.size : (ram < (UINT64_C(16) << 30) ? ram * 4 : UINT64_C(64) << 30);
+  a.region[MP_REGION_SLOTS] = mp_proctab_bytes();
+  a.region[MP_REGION_OBJECTS] = mp_objects_bytes();
+  a.region[MP_REGION_HEAP] = mp_heap_bytes((size_t)space);
+  int r = mp_arena_create(&a, &session.arena);
+  if (r != 0) return r;
+  r = mp_proctab_init(&session.arena);
+  struct mp_context maker = {.arena = session.arena};
+  if (r == 0) r = mp_heap_init(&maker);
+  if (r == 0) r = mp_objects_init(&maker);
+  if (r != 0) mp_arena_detach(&session.arena);
+  return r;
+}
+
+static int session_guard(void) {
+  if (session.guard == NULL) {
+    void *page;
+    int r = mp_os_wipe_page_map(&page);
+    if (r != 0) return r;
+    session.guard = page;
+    *session.guard = session.generation = 1;
+  }
+  if (!session.handlers) {
+    if (pthread_atfork(handler_prepare, handler_parent, handler_child) != 0) return -ENOMEM;
+    session.handlers = true;
+  }
+  return 0;
+}
+
+static int context_start(struct mp_context *c) {
+  uint32_t index;
+  c->arena = session.arena;
+  c->identity = mp_identity_self();
+  c->guard = session.guard;
+  c->guard_value = session.generation;
+  c->owner = (void *)pthread_self();
+  c->spins = mp_os_cpu_allowed() > 1;
+  c->tend = context_tend;
+  c->release[MP_BLOCK_MESSAGE] = mp_message_release;
+  c->release[MP_BLOCK_OBJECT] = mp_object_release;
+  int r = mp_handles_open(c);
+  if (r != 0) return r;
+  r = mp_slot_claim(c, &index);
+  if (r != 0) mp_handles_close(c);
+  return r;
+}
+
+static int session_join(const struct mp_context_options *o, struct mp_context *c) {
+  bool first = session.contexts == NULL;
+  int r = session_guard();
+  if (r == 0 && first) r = session_create(o);
+  if (r != 0) return r;
+  r = context_start(c);
+  if (r != 0) {
+    if (first) mp_arena_detach(&session.arena);
+    return r;
+  }
+  c->next = session.contexts;
+  session.contexts = c;
+  return 0;
+}
+
+int mp_context_open(const struct mp_context_options *o, struct mp_context **out) {
+  struct mp_context *c = calloc(1, sizeof *c);
+  if (c == NULL) return -ENOMEM;
+  pthread_mutex_lock(&session.lock);
+  int r = session_join(o, c);
+  pthread_mutex_unlock(&session.lock);
+  if (r != 0) {
+    free(c);
+    return r;
+  }
+  *out = c;
+  return 0;
+}
+
+static void session_leave(struct mp_context *c) {
+  struct mp_context **at = &session.contexts;
+  while (*at != NULL && *at != c) at = &(*at)->next;
+  if (*at == c) *at = c->next;
+  if (session.contexts == NULL) mp_arena_detach(&session.arena);
+}
+
+struct mp_context *mp_context_close(struct mp_context *c) {
+  if (c == NULL) return NULL;
+  if (mp_context_valid(c)) {
+    uint32_t index = mp_tag_index(c->tag);
+    slot_clean(c, index);
+    mp_slot_resign(c);
+  }
+  pthread_mutex_lock(&session.lock);
+  session_leave(c);
+  pthread_mutex_unlock(&session.lock);
+  mp_handles_close(c);
+  free(c);
+  return NULL;
+}

@@ -1,0 +1,220 @@
+/*
+** The process table: a fixed array of slots, claimed and given up by single words.
+**
+** Structure: struct mp_proctab {high, deaths}, then MP_SLOTS slots; memory is committed when a
+** slot is first used. Lock: none. `who` changes by compare-and-swap alone and carries the
+** whole identity of the process with the state, so a claimer that dies right after it claimed
+** is known; the rest of a slot belongs to its participant while it lives, and to the one named
+** in `cleaner` afterwards.
+** Invariant: a free slot (who = 0) owns nothing: no block, no logged change, no handle.
+** Death: at any point of claim, adoption or clean-up the slot is left with a dead `who` or a
+** dead `cleaner`, and the next one who looks (mp_slot_take_over) goes on from there.
+*/
+#include "proctab.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "os.h"
+
+#define IDENTITY_PID_BITS 22
+#define IDENTITY_MASK ((UINT64_C(1) << 62) - 1)
+
+size_t mp_proctab_bytes(void) {
+  return MP_CACHE_LINE + (size_t)MP_SLOTS * sizeof(struct mp_slot);
+}
+
+uint64_t mp_identity_self(void) {
+  uint64_t start = 0;
+  (void)mp_os_self_start(&start); /* unknown: a reused pid would not be told apart */
+  return ((uint64_t)mp_os_pid() | start << IDENTITY_PID_BITS) & IDENTITY_MASK;
+}
+
+static uint64_t who_with_state(uint64_t who, enum mp_slot_state state) {
+  return (who & IDENTITY_MASK) | (uint64_t)state << 62;
+}
+
+int mp_proctab_init(const struct mp_arena *a) {
+  return mp_arena_commit(a, mp_proctab(a), sizeof(struct mp_proctab));
+}
+
+static void slot_raise_high(struct mp_proctab *t, uint32_t high) {
+  uint32_t seen = w32_get(&t->high);
+  while (seen < high && !w32_cas(&t->high, &seen, high)) {}
+}
+
+/* Claims slot `index` if it is free. What its last life left in the first line goes. */
+static bool slot_try(struct mp_context *c, uint32_t index, enum mp_slot_state state) {
+  struct mp_slot *s = mp_slot_at(&c->arena, index);
+  uint64_t nobody = 0;
+  if (w64_get(&s->who) != 0) return false;
+  if (!w64_cas(&s->who, &nobody, who_with_state(c->identity, state))) return false;
+  w32_put(&s->parent, state == MP_SLOT_RESERVED ? c->tag : 0);
+  w32_put(&s->ended, 0);
+  return true;
+}
+
+static int slot_claim(struct mp_context *c, enum mp_slot_state state, uint32_t *index) {
+  struct mp_proctab *t = mp_proctab(&c->arena);
+  uint32_t high = w32_get(&t->high);
+  for (uint32_t i = 0; i < high; i++) {
+    if (slot_try(c, i, state)) {
+      *index = i;
+      return 0;
+    }
+  }
+  for (uint32_t i = high; i < MP_SLOTS; i++) {
+    int r = mp_arena_commit(&c->arena, mp_slot_at(&c->arena, i), sizeof(struct mp_slot));
+    if (r != 0) return r;
+    slot_raise_high(t, i + 1);
+    if (slot_try(c, i, state)) {
+      *index = i;
+      return 0;
+    }
+  }
+  return -EUSERS;
+}
+
+static void slot_take(struct mp_context *c, uint32_t index) {
+  c->slot = mp_slot_at(&c->arena, index);
+  c->tag = mp_slot_tag(&c->arena, index);
+  c->log_count = 0;
+  c->pending = c->doomed = c->releasing = 0;
+  c->locked = false;
+}
+
+int mp_slot_claim(struct mp_context *c, uint32_t *index) {
+  int r = slot_claim(c, MP_SLOT_LIVE, index);
+  if (r == 0) slot_take(c, *index);
+  return r;
+}
+
+int mp_slot_reserve(struct mp_context *c, uint32_t *index) {
+  return slot_claim(c, MP_SLOT_RESERVED, index);
+}
+
+int mp_slot_adopt(struct mp_context *c, uint32_t index) {
+  struct mp_slot *s = mp_slot_at(&c->arena, index);
+  c->identity = mp_identity_self();
+  uint64_t who = w64_get(&s->who);
+  if (mp_slot_state_of(who) != MP_SLOT_RESERVED) return MP_LOST;
+  if (!w64_cas(&s->who, &who, who_with_state(c->identity, MP_SLOT_LIVE))) return MP_LOST;
+  slot_take(c, index);
+  return 0;
+}
+
+static bool slot_gone(struct mp_context *c, const struct mp_slot *s, uint64_t who) {
+  uint64_t identity = who & IDENTITY_MASK;
+  switch (mp_slot_state_of(who)) {
+    case MP_SLOT_LIVE:
+      return identity != c->identity &&
+             mp_os_process_gone(mp_identity_pid(identity), identity >> IDENTITY_PID_BITS) == 1;
+    case MP_SLOT_RESERVED: /* as alive as the one that is about to fork */
+      return mp_slot_gone(c, w32_get(&s->parent));
+    case MP_SLOT_FREE:
+    case MP_SLOT_DEAD:
+    default:
+      return true;
+  }
+}
+
+bool mp_slot_gone(struct mp_context *c, uint32_t tag) {
+  uint32_t index = mp_tag_index(tag);
+  if (tag == c->tag) return false;
+  if (index >= MP_SLOTS || mp_slot_tag(&c->arena, index) != (tag & MP_TAG_MASK)) return true;
+  const struct mp_slot *s = mp_slot_at(&c->arena, index);
+  return slot_gone(c, s, w64_get_acquire(&s->who));
+}
+
+static bool slot_bury(struct mp_slot *s, uint64_t who) {
+  return w64_cas(&s->who, &who, who_with_state(who, MP_SLOT_DEAD));
+}
+
+void mp_slot_abandon(struct mp_context *c, uint32_t index) {
+  struct mp_slot *s = mp_slot_at(&c->arena, index);
+  for (;;) {
+    uint64_t who = w64_get(&s->who);
+    enum mp_slot_state state = mp_slot_state_of(who);
+    if ((state != MP_SLOT_LIVE && state != MP_SLOT_RESERVED) || slot_bury(s, who)) return;
+  }
+}
+
+/* Puts our tag in `cleaner`, if it is free or names somebody who died and whose own change in
+** hand, which may be in this very slot, is undone. */
+static bool slot_claim_cleaning(struct mp_context *c, struct mp_slot *s) {
+  uint32_t cleaner = w32_get_acquire(&s->cleaner);
+  if (cleaner == c->tag) return true;
+  if (cleaner != 0) {
+    uint32_t index = mp_tag_index(cleaner);
+    if (!mp_slot_gone(c, cleaner)) return false;
+    if (mp_slot_tag(&c->arena, index) == cleaner &&
+        w32_get_acquire(&mp_slot_at(&c->arena, index)->log_count) != 0)
+      return false;
+  }
+  return w32_cas(&s->cleaner, &cleaner, c->tag);
+}
+
+bool mp_slot_take_over(struct mp_context *c, uint32_t index) {
+  struct mp_slot *s = mp_slot_at(&c->arena, index);
+  uint64_t who = w64_get_acquire(&s->who);
+  if (who == 0 || !slot_gone(c, s, who)) return false;
+  if (mp_slot_state_of(who) != MP_SLOT_DEAD) {
+    if (!slot_bury(s, who)) return false;
+    who = who_with_state(who, MP_SLOT_DEAD);
+    (void)w32_add(&mp_proctab(&c->arena)->deaths, 1);
+  }
+  uint32_t tag = mp_slot_tag(&c->arena, index);
+  if (!slot_claim_cleaning(c, s)) return false;
+  if (w64_get_acquire(&s->who) == who && mp_slot_tag(&c->arena, index) == tag) return true;
+  mp_slot_leave(c, index); /* another cleaner had just finished */
+  return false;
+}
+
+void mp_slot_leave(struct mp_context *c, uint32_t index) {
+  uint32_t me = c->tag;
+  (void)w32_cas(&mp_slot_at(&c->arena, index)->cleaner, &me, 0);
+}
+
+void mp_slot_free(struct mp_context *c, uint32_t index) {
+  struct mp_slot *s = mp_slot_at(&c->arena, index);
+  MP_ASSERT(mp_slot_state_of(w64_get(&s->who)) == MP_SLOT_DEAD);
+  /* dying between these two counts one life more than there was, which does no harm */
+  w32_put(&s->life, (w32_get(&s->life) + 1) & MP_GENERATION_MASK);
+  w64_put(&s->who, 0);
+  mp_slot_leave(c, index);
+}
+
+void mp_slot_resign(struct mp_context *c) {
+  /* dying between these two leaves a slot that is empty and whose process is gone */
+  w32_put(&c->slot->life, (w32_get(&c->slot->life) + 1) & MP_GENERATION_MASK);
+  w64_put(&c->slot->who, 0);
+}
+
+static const char *slot_check_empty(const struct mp_slot *s) {
+  if (w32_get(&s->log_count) != 0) return "process table: a free slot has a change in its log";
+  if (w64_get(&s->want) != 0) return "process table: a free slot holds a mutex";
+  if (w32_get(&s->more_handles) != 0) return "process table: a free slot has handles";
+  for (uint32_t k = 0; k < MP_OWNED_MAX; k++)
+    if (w64_get(&s->pending[k]) != 0 || w64_get(&s->doomed[k]) != 0)
+      return "process table: a free slot owns a block";
+  for (uint32_t k = 0; k < MP_SLOT_HANDLES; k++)
+    if (w32_get(&s->handle[k].ref) != 0) return "process table: a free slot has a handle";
+  for (uint32_t k = 0; k < MP_CLASSES; k++)
+    if (w32_get(&s->magazine[k].count) != 0)
+      return "process table: a free slot's magazine has blocks";
+  return NULL;
+}
+
+const char *mp_proctab_check(const struct mp_context *c) {
+  uint32_t high = w32_get(&mp_proctab(&c->arena)->high);
+  if (high > MP_SLOTS) return "process table: more slots in use than there are";
+  for (uint32_t i = 0; i < high; i++) {
+    const struct mp_slot *s = mp_slot_at(&c->arena, i);
+    enum mp_slot_state state = mp_slot_state_of(w64_get(&s->who));
+    const char *wrong = state == MP_SLOT_FREE ? slot_check_empty(s) : NULL;
+    if (wrong != NULL) return wrong;
+    if (state == MP_SLOT_LIVE && w32_get(&s->log_count) != 0)
+      return "process table: a change is in hand in a quiet moment";
+  }
+  return NULL;
+}

@@ -1,0 +1,183 @@
+/*
+** The process table: who takes part in this session, who died, and what they held.
+**
+** A slot is one participant: a Lua state or a C context. One word, `who`, says in which process
+** it lives (pid and start time) and what state it is in, so that claiming a slot, saying who
+** one is, adopting it and burying it are one compare-and-swap each. It keeps in shared memory all that somebody else needs to clean up after it: the undo log
+** of the change in hand, the internal mutex it holds or wants, the blocks it owns, its
+** handles. A participant is dead when its process is (by pidfd; zombies are dead) or when it
+** left. A slot goes FREE -> LIVE -> DEAD -> FREE, or FREE -> RESERVED (for a child about to be
+** forked, and as alive as its parent) -> LIVE; whoever cleans has put its tag in `cleaner`.
+*/
+#ifndef MP_PROCTAB_H
+#define MP_PROCTAB_H
+
+#include "arena.h"
+
+#define MP_SLOTS 4095u
+#define MP_LOG_MAX 48u      /* words that one transaction may change */
+#define MP_OWNED_MAX 8u     /* blocks that one operation may have reserved or doomed */
+#define MP_CLASSES 40u      /* size classes of the heap */
+#define MP_MAGAZINE_MAX 32u /* blocks that a magazine holds */
+#define MP_SLOT_HANDLES 32u /* handle entries in the slot itself; more in a chain of blocks */
+#define MP_SLOT_NAME 32u
+
+/* A tag names one life of a slot: index + 1 in bits 0..11, generation in bits 12..29. */
+#define MP_TAG_INDEX_BITS 12u
+#define MP_TAG_MASK UINT32_C(0x3fffffff)
+#define MP_GENERATION_MASK UINT32_C(0x3ffff)
+
+/* The state is bits 62..63 of mp_slot.who; a free slot's word is 0. */
+enum mp_slot_state { MP_SLOT_FREE, MP_SLOT_LIVE, MP_SLOT_DEAD, MP_SLOT_RESERVED };
+
+/* shared; one change to undo: `where` is the byte offset of a word * 2, plus 1 for 64 bits */
+struct mp_log_entry {
+  mp_w64 where, old;
+};
+
+/* shared; one object that a participant has. `held` is the kind's own (object.h). */
+struct mp_handle_entry {
+  mp_w32 ref, held;
+};
+
+/* shared; ready blocks of one size class, touched by their owner alone while it lives */
+struct mp_magazine {
+  mp_w32 count;
+  mp_w32 block[MP_MAGAZINE_MAX];
+};
+
+/* shared; written by its participant alone, and by its cleaner once it is dead, unless said */
+struct mp_slot {
+  mp_w64 who;      /* atomic; pid in bits 0..21, start time in 22..61, state in 62..63 */
+  mp_w32 life;     /* generation; changed by the cleaner of a dead slot only */
+  mp_w32 cleaner;  /* atomic; tag of who cleans this slot, 0 for nobody */
+  mp_w32 parent;   /* tag of the participant that forked this one, 0 for none */
+  mp_w32 ended;    /* 1 + wait status as the process itself stored it before _exit, or 0 */
+  mp_w64 want;     /* offset of the internal mutex that it holds or is about to take, or 0 */
+  mp_w64 waits;    /* offset of the park it sleeps on, for mp_dump; 0: it runs */
+  mp_w32 log_count;
+  mp_w32 more_handles; /* first block of the chain of further handle entries */
+  struct mp_log_entry log[MP_LOG_MAX] MP_ALIGNED(MP_CACHE_LINE);
+  mp_w64 pending[MP_OWNED_MAX]; /* reserved blocks: reference, mp_block_kind above bit 32 */
+  mp_w64 doomed[MP_OWNED_MAX];  /* removed blocks that are still to be freed, the same */
+  struct mp_handle_entry handle[MP_SLOT_HANDLES];
+  struct mp_magazine magazine[MP_CLASSES];
+  char name[MP_SLOT_NAME]; /* for mp_dump: the process's name; a torn read does no harm */
+  char doing[MP_SLOT_NAME];
+} MP_ALIGNED(MP_CACHE_LINE);
+
+/* How a block in `pending` or `doomed` is to be released; kinds above PLAIN are taken apart
+** by the layer that made them (mp_context.release). */
+enum mp_block_kind { MP_BLOCK_PLAIN, MP_BLOCK_MESSAGE, MP_BLOCK_OBJECT, MP_BLOCK_BAG,
+                     MP_BLOCK_KINDS };
+
+/* shared; root of the region MP_REGION_SLOTS, the slots follow it */
+struct mp_proctab {
+  mp_w32 high; /* atomic; slots 0 .. high-1 have been used; only grows */
+  mp_w32 deaths; /* atomic; counts slots that were found dead */
+};
+
+struct mp_handles;
+
+/* private; one participant as its own process sees it */
+struct mp_context {
+  struct mp_arena arena;
+  struct mp_slot *slot;
+  uint32_t tag;                /* of `slot` */
+  uint32_t log_count;          /* the same as slot->log_count, without a load */
+  uint32_t pending, doomed;    /* bit k: slot->pending[k] (doomed[k]) is in use */
+  bool locked;                 /* holds an internal mutex: never more than one */
+  bool spins;                  /* may wait a little with the processor in hand (park.c) */
+  uint32_t heap_activity;      /* heap_run.c: what the heap had seen at our last trim */
+  uint64_t identity;           /* of this process, as in mp_slot.who */
+  const uint32_t *guard;       /* wiped by fork: 0 or a newer number in a child */
+  uint32_t guard_value;        /* what *guard must be for this context to be usable */
+  /* set by context.c: looks for the dead and cleans up after them; at safe points only */
+  void (*tend)(struct mp_context *c);
+  /* set by context.c: takes a block apart that is no plain one; resumable. `entry` is the
+  ** pending or doomed word that owns it, which may be in a dead participant's slot. */
+  void (*release[MP_BLOCK_KINDS])(struct mp_context *c, mp_w64 *entry, mp_ref block);
+  /* set by the user of the context, may be NULL: true when a blocking call should return */
+  int (*interrupted)(void *arg);
+  void *interrupted_arg;
+  uint32_t releasing;          /* bit j: slot->doomed[j] is being taken apart (heap.c) */
+  bool reaping;                /* object.c: is taking dying objects apart */
+  struct mp_handles *handles;  /* object.c: the handles of this participant, private */
+  uint32_t child;              /* context.c: 1 + slot reserved for a child, between prepare and end */
+  struct mp_context *next; /* context.c: all contexts of this process */
+  void *owner;             /* context.c: the thread whose fork() this context follows */
+};
+
+static inline void *mp_at(const struct mp_context *c, mp_ref ref) {
+  return c->arena.base + (size_t)ref * MP_GRANULE;
+}
+static inline mp_ref mp_ref_of(const struct mp_context *c, const void *at) {
+  return (mp_ref)((size_t)((const unsigned char *)at - c->arena.base) / MP_GRANULE);
+}
+static inline uint64_t mp_offset_of(const struct mp_context *c, const void *at) {
+  return (uint64_t)((const unsigned char *)at - c->arena.base);
+}
+
+static inline struct mp_proctab *mp_proctab(const struct mp_arena *a) {
+  return (struct mp_proctab *)mp_arena_region(a, MP_REGION_SLOTS);
+}
+static inline struct mp_slot *mp_slot_at(const struct mp_arena *a, uint32_t index) {
+  return (struct mp_slot *)(void *)((unsigned char *)mp_proctab(a) + MP_CACHE_LINE) + index;
+}
+static inline uint32_t mp_tag_index(uint32_t tag) {
+  return (tag & ((1u << MP_TAG_INDEX_BITS) - 1)) - 1;
+}
+static inline uint32_t mp_slot_tag(const struct mp_arena *a, uint32_t index) {
+  uint32_t life = w32_get_acquire(&mp_slot_at(a, index)->life);
+  return (index + 1) | (life & MP_GENERATION_MASK) << MP_TAG_INDEX_BITS;
+}
+static inline enum mp_slot_state mp_slot_state_of(uint64_t who) {
+  return (enum mp_slot_state)(who >> 62);
+}
+
+/* Bytes that the region needs. */
+size_t mp_proctab_bytes(void);
+
+/* The identity of this process: pid in bits 0..21, start time (clock ticks) in 22..61. */
+uint64_t mp_identity_self(void);
+static inline int mp_identity_pid(uint64_t identity) {
+  return (int)(identity & UINT64_C(0x3fffff));
+}
+
+/* Commits the table's first page. Called once, by the creator. */
+MP_MUST_USE int mp_proctab_init(const struct mp_arena *a);
+
+/* Claims a free slot for c, which is then LIVE; or, with `reserve`, claims one for a child
+** that is about to be forked and gives its index. The slot is clean. -EUSERS: all are taken;
+** -ENOMEM. */
+MP_MUST_USE int mp_slot_claim(struct mp_context *c, uint32_t *index);
+MP_MUST_USE int mp_slot_reserve(struct mp_context *c, uint32_t *index);
+
+/* In a forked child: makes the slot that the parent reserved this process's own. MP_LOST when
+** somebody judged it dead first (the parent died and was cleaned up). */
+MP_MUST_USE int mp_slot_adopt(struct mp_context *c, uint32_t index);
+
+/* Is the participant that `tag` names gone? Its slot may serve somebody else by now. Costs a
+** load where it is known, a few microseconds to find out. */
+bool mp_slot_gone(struct mp_context *c, uint32_t tag);
+
+/* Marks a slot as dead whose process still lives: an orderly end, or a test's make-believe. */
+void mp_slot_abandon(struct mp_context *c, uint32_t index);
+
+/* Finds out whether the slot's participant died, and if so makes the caller its cleaner: true.
+** False when it lives, is free, another live participant cleans it, or a dead one did whose own
+** change is not undone yet. Use mp_mutex_take_over, which sees to that. */
+bool mp_slot_take_over(struct mp_context *c, uint32_t index);
+
+/* Ends a clean-up: done, the slot is empty and free again; or given up for now. */
+void mp_slot_free(struct mp_context *c, uint32_t index);
+void mp_slot_leave(struct mp_context *c, uint32_t index);
+
+/* Frees the caller's own slot, which is empty. The context is of no use afterwards. */
+void mp_slot_resign(struct mp_context *c);
+
+/* Proves the table's invariants: a free slot is empty, a live one is somebody's. NULL or what is
+** wrong. For quiet moments: no participant is inside an operation. */
+const char *mp_proctab_check(const struct mp_context *c);
+
+#endif
