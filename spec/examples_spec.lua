@@ -32,22 +32,32 @@ local function expected_text(program)
   return (prints:gsub(" | ", "\n")) .. "\n"
 end
 
+local function check_form(name)
+  local program = read(name)
+  expected_text(program)
+  local _, count = program:gsub("\n", "")
+  assert(count <= 50, name .. " is longer than 50 lines")
+  assert(program:find("lua5.4 " .. name, 1, true), name .. " does not say how to run it")
+end
+
 local function check_example(name)
   local program = read(name)
-  local expected = expected_text(program)
-  local _, count = program:gsub("\n", "")
-  assert(count <= 50, "it is longer than 50 lines")
-  assert(program:find("lua5.4 " .. name, 1, true), "its second line does not say how to run it")
   local lacking = lacks(program)
   if lacking then return pending(lacking) end
   local run = helper.run(name, {pty = true})
   assert(run.status == 0 and #run.left == 0 and run.stderr == "", helper.describe(run))
-  assert.equal(expected, run.stdout)
+  assert.equal(expected_text(program), run.stdout)
   assert(run.elapsed < 1 * helper.SLOW, "it took " .. run.elapsed .. " seconds")
 end
 
-describe("example", function()
-  for _, name in ipairs(shell("ls examples/[0-9]*.lua")) do
+describe("examples", function()
+  local names = shell("ls examples/[0-9]*.lua")
+
+  it("are short and begin with their three lines", function()
+    for _, name in ipairs(names) do check_form(name) end
+  end)
+
+  for _, name in ipairs(names) do
     it(name, function() check_example(name) end)
   end
 end)
