@@ -85,6 +85,9 @@ $(BUILD)/spec/$1: $2 $(CORE_O) $(if $(findstring _lua_,$1),$(CODEC_O))
 endef
 $(foreach f,$(wildcard spec/core/*_test.c spec/core/*_crash.c),$(eval $(call test_program,$(basename $(notdir $f)),$f)))
 $(foreach f,$(wildcard spec/crash/*.c),$(eval $(call test_program,crash/$(basename $(notdir $f)),$f)))
+$(BUILD)/spec/codec_test.so: spec/support/codec_module.c $(CODEC_O)
+	@mkdir -p $(@D)
+	$(COMPILE) -MF $@.d -I. -I$(LUA_INCDIR) -shared -o $@ $(filter %.c %.o,$^)
 build/run: spec/support/run.c
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -o $@ $<
@@ -105,7 +108,7 @@ test:   ## install what is missing, then all specs and C tests
 	@sh tools/setup.sh test
 	@$(MAKE) -s check
 
-test-programs: $(call named,$(C_TESTS))
+test-programs: $(call named,$(C_TESTS)) $(BUILD)/spec/codec_test.so
 crash-programs: $(call named,$(CRASH_TESTS) $(TORTURES))
 fuzzers: $(call named,$(FUZZERS))
 CHECK = BUILD=$(BUILD) JOBS=$(JOBS) LUA=$(LUA) sh tools/check.sh

@@ -14,6 +14,18 @@ build = {
   modules = {
     ["multiprocessing.core"] = {
       sources = {
+        "src/codec/decode.c",
+        "src/codec/encode.c",
+        "src/codec/extension.c",
+        "src/codec/function.c",
+        "src/codec/graph.c",
+        "src/codec/load.c",
+        "src/codec/name.c",
+        "src/codec/refuse.c",
+        "src/codec/share.c",
+        "src/codec/state.c",
+        "src/codec/table.c",
+        "src/codec/text.c",
         "src/core/arena.c",
         "src/core/check.c",
         "src/core/clock.c",

@@ -1,0 +1,210 @@
+/*
+** Tables to bytes.
+**
+** A table is an array on the wire when its keys are exactly 1..n, else a map. lua_rawlen gives a
+** candidate for n, but a border is no proof; only a traversal is. So the traversal writes scalars
+** as it goes, and takes them back when it meets another key. At the first value that is itself
+** a container the rest of the keys is looked at first, without writing: what was taken back is
+** then never more than scalars, whatever the nesting.
+**
+** A map's head needs the number of pairs. Small maps are gathered on the Lua stack first; larger
+** ones get a map32 head whose count is filled in at the end.
+**
+** Pack functions may change tables while they are walked. Counts are therefore what was written,
+** not what was promised: an array that shrinks is filled up with nil.
+*/
+#include "encode.h"
+
+/* Pairs that fit MessagePack's one-byte map head; as many are gathered. */
+#define GATHER 15
+/* Deeper than this maps are streamed, to use fewer stack slots per level. */
+#define DEEP 1000u
+#define NOT_AN_ARRAY (-1)
+
+static void frame_close(struct encoder *e, struct frame *f) {
+  if (f->extension != NOWHERE) extension_end(e, f->extension);
+  if (f->kind == FRAME_STREAM) store32(e->body + f->count_at, f->i);
+  if (f->kind == FRAME_PACKED) e->entries[f->entry].state = ENTRY_ONCE;
+  lua_settop(e->L, f->top);
+  e->depth--;
+}
+
+/* The keys that follow key i - 1 (on top): exactly i..n? Pops the key. */
+static int rest_is_sequence(lua_State *L, int slot, lua_Integer i, lua_Integer n) {
+  int key = lua_gettop(L);
+  for (; lua_next(L, slot); i++) {
+    int good = i <= n && lua_isinteger(L, key) && lua_tointegerx(L, key, NULL) == i;
+    lua_settop(L, good ? key : key - 1);
+    if (!good) return 0;
+  }
+  return i == n + 1;
+}
+
+/* Writes elements while they are scalars. The number written, or NOT_AN_ARRAY; what follows a
+** container is checked. */
+static lua_Integer array_scalars(struct encoder *e, int slot, lua_Integer n) {
+  lua_State *L = e->L;
+  int key = lua_gettop(L) + 1, value = key + 1;
+  lua_Integer i = 1;
+  lua_pushnil(L);
+  for (; lua_next(L, slot); i++) {
+    if (!lua_isinteger(L, key) || lua_tointegerx(L, key, NULL) != i || i > n) {
+      lua_settop(L, key - 1);
+      return NOT_AN_ARRAY;
+    }
+    if (lua_isinteger(L, value)) {
+      put_integer(e, lua_tointegerx(L, value, NULL));
+    } else if (!put_scalar(e, value, lua_type(L, value))) {
+      lua_settop(L, key);
+      return rest_is_sequence(L, slot, i + 1, n) ? i - 1 : NOT_AN_ARRAY;
+    }
+    lua_settop(L, key);
+  }
+  return i == n + 1 ? n : NOT_AN_ARRAY;
+}
+
+static int encode_array(struct encoder *e, int slot, lua_Integer n) {
+  uint32_t start = here(e);
+  int top = lua_gettop(e->L);
+  lua_Integer i;
+  mp_encode_array_head(e, (size_t)n);
+  i = array_scalars(e, slot, n);
+  if (i == NOT_AN_ARRAY) {
+    e->at = e->body + start;
+    return NOT_AN_ARRAY;
+  }
+  if (i < n) {
+    struct frame *f = mp_encode_frame(e, FRAME_ARRAY, slot, top);
+    f->i = (uint32_t)i;
+    f->n = (uint32_t)n;
+  }
+  return i == n;
+}
+
+void mp_encode_step_array(struct encoder *e) {
+  struct frame *f = &e->frames[e->depth - 1];
+  lua_State *L = e->L;
+  int slot = f->slot, top = f->top;
+  lua_settop(L, top);
+  while (f->i < f->n) {
+    int type = lua_rawgeti(L, slot, (lua_Integer)++f->i);
+    if (!put_scalar(e, top + 1, type) && !mp_encode_container(e, top + 1, type)) return;
+    lua_settop(L, top);
+  }
+  frame_close(e, f);
+}
+
+static int encode_stream(struct encoder *e, int slot, int top) {
+  struct frame *f = mp_encode_frame(e, FRAME_STREAM, slot, top);
+  need(e, 5);
+  put_head32(e, WIRE_MAP32, 0);
+  f->count_at = here(e) - 4;
+  lua_pushnil(e->L);
+  return 0;
+}
+
+/* A stream's n says whether the key of the pair at hand was written. */
+void mp_encode_step_stream(struct encoder *e) {
+  struct frame *f = &e->frames[e->depth - 1];
+  lua_State *L = e->L;
+  int key = f->top + 1, value = key + 1, type;
+  for (;;) {
+    if (f->n) {
+      f->n = 0;
+      type = lua_type(L, value);
+      if (!put_scalar(e, value, type) && !mp_encode_container(e, value, type)) return;
+    } else {
+      lua_settop(L, key);
+      if (!lua_next(L, f->slot)) break;
+      f->i++;
+      f->n = 1;
+      type = lua_type(L, key);
+      if (!put_scalar(e, key, type) && !mp_encode_container(e, key, type)) return;
+    }
+  }
+  frame_close(e, f);
+}
+
+/* Pushes keys and values; their number of pairs, or -1 (and nothing) if there are too many. */
+static int gather_pairs(lua_State *L, int slot, int top) {
+  int n = 0;
+  lua_pushnil(L);
+  while (lua_next(L, slot)) {
+    if (++n > GATHER) {
+      lua_settop(L, top);
+      return -1;
+    }
+    lua_pushvalue(L, -2);
+  }
+  return n;
+}
+
+static int encode_map(struct encoder *e, int slot) {
+  lua_State *L = e->L;
+  int top = lua_gettop(L), n, i;
+  if (e->depth > DEEP) return encode_stream(e, slot, top);
+  n = gather_pairs(L, slot, top);
+  if (n < 0) return encode_stream(e, slot, top);
+  put_byte(e, WIRE_FIXMAP | (unsigned)n);
+  for (i = 1; i <= 2 * n; i++) {
+    if (!put_scalar(e, top + i, lua_type(L, top + i))) {
+      struct frame *f = mp_encode_frame(e, FRAME_PAIRS, top + 1, top);
+      f->i = (uint32_t)(i - 1);
+      f->n = (uint32_t)(2 * n);
+      return 0;
+    }
+  }
+  lua_settop(L, top);
+  return 1;
+}
+
+/* Values that stand on the stack from f->slot on. */
+void mp_encode_step_list(struct encoder *e) {
+  struct frame *f = &e->frames[e->depth - 1];
+  while (f->i < f->n) {
+    int slot = f->slot + (int)f->i++;
+    int type = lua_type(e->L, slot);
+    if (!put_scalar(e, slot, type) && !mp_encode_container(e, slot, type)) return;
+  }
+  frame_close(e, f);
+}
+
+int mp_encode_plain(struct encoder *e, int slot) {
+  lua_Unsigned n = lua_rawlen(e->L, slot);
+  if (n > 0 && n < UINT32_MAX) {
+    int done = encode_array(e, slot, (lua_Integer)n);
+    if (done != NOT_AN_ARRAY) return done;
+  }
+  return encode_map(e, slot);
+}
+
+static void put_back(struct encoder *e, struct entry *entry) {
+  if (entry->state == ENTRY_PACKING)
+    mp_encode_refuse(e, "an object that holds itself through its pack function cannot be sent");
+  if (entry->state == ENTRY_ONCE) {
+    entry->state = ENTRY_SHARED;
+    e->shared++;
+  }
+  need(e, 6);
+  *e->at++ = WIRE_FIXEXT4;
+  *e->at++ = EXT_BACK;
+  store32(e->at, entry->offset);
+  e->at += 4;
+}
+
+int mp_encode_seen(struct encoder *e, int slot) {
+  int fresh;
+  struct entry *entry = mp_graph_entry(e, lua_topointer(e->L, slot), &fresh);
+  if (!fresh) put_back(e, entry);
+  return !fresh;
+}
+
+int mp_encode_table(struct encoder *e, int slot) {
+  if (mp_encode_seen(e, slot)) return 1;
+  if (e->names) {
+    int named = mp_encode_named(e, slot);
+    if (named != 0) return named > 0;
+  }
+  if (lua_getmetatable(e->L, slot)) return mp_encode_instance(e, slot);
+  return mp_encode_plain(e, slot);
+}
