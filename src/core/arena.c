@@ -23,14 +23,14 @@ static uint64_t arena_page(void) {
   return (uint64_t)mp_os_page_size();
 }
 
-static void arena_choose_sizes(const struct mp_arena_options *o, uint64_t *size, uint64_t *limit) {
+void mp_arena_choose(struct mp_arena_options *o) {
   uint64_t ram = UINT64_C(1) << 30;
-  (void)mp_os_ram(&ram); /* unknown: a small machine is assumed */
-  *limit = o->limit ? o->limit : ram / 2;
-  *size = o->size ? o->size : ram * 4;
-  if (*size > ARENA_SIZE_MAX) *size = ARENA_SIZE_MAX;
-  if (*size < ARENA_SIZE_MIN) *size = ARENA_SIZE_MIN;
-  *size = mp_round_up(*size, UINT64_C(1) << 20);
+  if (o->size == 0 || o->limit == 0) (void)mp_os_ram(&ram); /* unknown: a small machine is assumed */
+  if (o->limit == 0) o->limit = ram / 2;
+  if (o->size == 0) o->size = ram < ARENA_SIZE_MAX / 4 ? ram * 4 : ARENA_SIZE_MAX;
+  if (o->size > ARENA_SIZE_MAX) o->size = ARENA_SIZE_MAX;
+  if (o->size < ARENA_SIZE_MIN) o->size = ARENA_SIZE_MIN;
+  o->size = mp_round_up(o->size, UINT64_C(1) << 20);
 }
 
 /* Address space may be short (ulimit -v, ulimit -f): a quarter of it is asked for next. */
@@ -52,7 +52,7 @@ static int arena_reserve(uint64_t size, uint64_t least, struct mp_arena *a) {
 }
 
 /* Lays the regions out and fills the header in; the magic comes last. */
-static void arena_format(struct mp_arena *a, const struct mp_arena_options *o, uint64_t limit) {
+static void arena_format(struct mp_arena *a, const struct mp_arena_options *o) {
   struct mp_arena_header *h = mp_arena_head(a);
   uint64_t at = mp_round_up(sizeof *h, arena_page());
   for (int r = 0; r < MP_REGIONS; r++) {
@@ -70,14 +70,13 @@ static void arena_format(struct mp_arena *a, const struct mp_arena_options *o, u
   w64_put(&h->id[1], id[1]);
   w64_put(&h->pid_namespace, namespace_id);
   w64_put(&h->size, a->size);
-  w64_put(&h->limit, limit);
+  w64_put(&h->limit, o->limit);
   w64_put(&h->magic, MP_ARENA_MAGIC);
 }
 
 int mp_arena_create(const struct mp_arena_options *o, struct mp_arena *out) {
-  uint64_t size, limit, least = ARENA_SIZE_MIN;
+  uint64_t size = o->size, least = ARENA_SIZE_MIN;
   for (int r = 0; r < MP_REGION_DATA; r++) least += o->region[r];
-  arena_choose_sizes(o, &size, &limit);
   if (size < least) size = mp_round_up(least, UINT64_C(1) << 20);
   struct mp_arena a;
   int r = arena_reserve(size, least, &a);
@@ -87,7 +86,7 @@ int mp_arena_create(const struct mp_arena_options *o, struct mp_arena *out) {
     mp_arena_detach(&a);
     return r;
   }
-  arena_format(&a, o, limit);
+  arena_format(&a, o);
   *out = a;
   return 0;
 }

@@ -52,7 +52,10 @@ static inline size_t mp_arena_region_bytes(const struct mp_arena *a, enum mp_reg
   return w64_get(&mp_arena_head(a)->region[r].bytes);
 }
 
-/* Makes an arena. The regions' address space is there, their memory is not: a layer commits
+/* Fills in the sizes that are 0. */
+void mp_arena_choose(struct mp_arena_options *o);
+
+/* Makes an arena; the sizes are chosen. The regions' address space is there, their memory is not: a layer commits
 ** what it is about to touch. -ENOMEM, -EMFILE, -EINVAL. */
 MP_MUST_USE int mp_arena_create(const struct mp_arena_options *o, struct mp_arena *out);
 

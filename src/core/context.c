@@ -30,6 +30,7 @@ static struct {
   uint32_t *guard;     /* the page that fork wipes */
   uint32_t generation; /* how many forks led here, plus 1; what *guard should be */
   bool handlers;       /* pthread_atfork was called */
+  bool spins;          /* there is more than one processor for us: a short wait may pay */
 } session = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- clean-up ---- */
@@ -184,12 +185,10 @@ static uint32_t layout_signature(void) {
 
 static int session_create(const struct mp_context_options *o) {
   struct mp_arena_options a = {o->space, o->memory, layout_signature(), {0}};
-  uint64_t ram = UINT64_C(1) << 30;
-  (void)mp_os_ram(&ram);
-  uint64_t space = a.size != 0 ? a.size : (ram < (UINT64_C(16) << 30) ? ram * 4 : UINT64_C(64) << 30);
+  mp_arena_choose(&a);
   a.region[MP_REGION_SLOTS] = mp_proctab_bytes();
   a.region[MP_REGION_OBJECTS] = mp_objects_bytes();
-  a.region[MP_REGION_HEAP] = mp_heap_bytes((size_t)space);
+  a.region[MP_REGION_HEAP] = mp_heap_bytes(a.size);
   int r = mp_arena_create(&a, &session.arena);
   if (r != 0) return r;
   r = mp_proctab_init(&session.arena);
@@ -207,6 +206,7 @@ static int session_guard(void) {
     if (r != 0) return r;
     session.guard = page;
     *session.guard = session.generation = 1;
+    session.spins = mp_os_cpu_allowed() > 1; /* asking reads a dozen files: once */
   }
   if (!session.handlers) {
     if (pthread_atfork(handler_prepare, handler_parent, handler_child) != 0) return -ENOMEM;
@@ -222,7 +222,7 @@ static int context_start(struct mp_context *c) {
   c->guard = session.guard;
   c->guard_value = session.generation;
   c->owner = (void *)pthread_self();
-  c->spins = mp_os_cpu_allowed() > 1;
+  c->spins = session.spins;
   c->tend = context_tend;
   c->release[MP_BLOCK_MESSAGE] = mp_message_release;
   c->release[MP_BLOCK_OBJECT] = mp_object_release;

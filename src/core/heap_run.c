@@ -18,7 +18,11 @@
 #include "os.h"
 
 #define PUNCH_SPANS 4u      /* smaller runs are never worth a system call */
+#ifdef MP_TEST
+#define GROW_LEAST 2u       /* tests make many small worlds */
+#else
 #define GROW_LEAST 16u      /* 1 MiB */
+#endif
 #define GROW_MOST 1024u     /* 64 MiB */
 #define BIN_LOOKS 16        /* runs of the right bin that are looked at */
 #define TABLE_STEP 4096u    /* entries that get memory at a time */
