@@ -35,7 +35,7 @@ section() { # section NAME COMMAND...: runs it, and says how it went
   if "$@"; then echo "$name: clean"; else echo "$name: FAILED"; bad=1; fi
 }
 
-tidy() { printf '%s\n' $sources $tests | xargs -P "${JOBS:-2}" -n 1 sh "$0" --tidy; }
+tidy() { printf "%s\n" $sources $tests | xargs -P "${JOBS:-2}" -n 1 sh "$0" --tidy >"$cache/tidy" || { awk '!/: error:/ || !seen[$0]++' "$cache/tidy"; return 1; }; }
 check() {
   [ -z "$sources" ] || cppcheck --quiet --error-exitcode=1 --std=c11 -j "${JOBS:-2}" --inline-suppr \
     --enable=warning,performance,portability --cppcheck-build-dir="$cache" --suppress=missingIncludeSystem \
