@@ -13,7 +13,7 @@
 /* MP_ASSERT states what must be true whatever users and dying processes do: a failure is a
 ** bug of ours. It is kept in test builds. What a caller did wrong is answered by -EINVAL. */
 #ifdef MP_TEST
-void mp_assert_failed(const char *what, const char *file, int line);
+void mp_assert_failed(const char *what, const char *file, int line) __attribute__((noreturn));
 #define MP_ASSERT(x) ((x) ? (void)0 : mp_assert_failed(#x, __FILE__, __LINE__))
 #else
 #define MP_ASSERT(x) ((void)0)

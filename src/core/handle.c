@@ -92,7 +92,7 @@ static int grow_array(void *array, uint32_t *room, uint32_t need, size_t size) {
   if (new == NULL) return -ENOMEM;
   memcpy(array, &new, sizeof new);
   *room = bigger;
-  return 0;
+  return 0; /* cppcheck-suppress memleak ; the copy of its bytes in `array` owns it */
 }
 
 /* Puts one more block in front of a slot's chain: ours, or that of a child in the making. */
@@ -290,6 +290,7 @@ static struct mp_handle_entry *child_entry(const struct mp_context *c, struct mp
                                            uint32_t index) {
   if (index < MP_SLOT_HANDLES) return &child->handle[index];
   index -= MP_SLOT_HANDLES;
+  MP_ASSERT(c->handles->child_block != NULL); /* there are blocks, as there is such an index */
   struct entry_block *b =
       (struct entry_block *)mp_at(c, c->handles->child_block[index / ENTRIES_IN_BLOCK]);
   return &b->entry[index % ENTRIES_IN_BLOCK];
