@@ -39,7 +39,7 @@ tidy() { printf "%s\n" $sources $tests | xargs -P "${JOBS:-2}" -n 1 sh "$0" --ti
 check() {
   [ -z "$sources" ] || cppcheck --quiet --error-exitcode=1 --std=c11 -j "${JOBS:-2}" --inline-suppr \
     --enable=warning,performance,portability --cppcheck-build-dir="$cache" --suppress=missingIncludeSystem \
-    -D_GNU_SOURCE -D__x86_64__ -UMP_TEST -UMP_TRACE $sources
+    -D_GNU_SOURCE -D__x86_64__ "-D_Noreturn=__attribute__((noreturn))" -UMP_TEST -UMP_TRACE $sources
 }
 
 section clang-tidy tidy
