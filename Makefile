@@ -39,11 +39,12 @@ OUTPUTS := $(BUILD)/multiprocessing/core.so $(BUILD)/libmultiprocessing.a $(BUIL
 C_TESTS := $(patsubst spec/core/%.c,$(BUILD)/spec/%,$(wildcard spec/core/*_test.c))
 CRASH_TESTS := $(patsubst spec/core/%.c,$(BUILD)/spec/%,$(wildcard spec/core/*_crash.c))
 TORTURES := $(patsubst spec/crash/%.c,$(BUILD)/spec/crash/%,$(wildcard spec/crash/*.c))
+STEPS := $(patsubst spec/step/%.c,build/spec/step/%,$(wildcard spec/step/*.c))
 FUZZERS := $(patsubst spec/fuzz/%.c,$(BUILD)/spec/fuzz/%,$(wildcard spec/fuzz/*_fuzz.c))
 SPECS := $(shell find spec -name '*_spec.lua' 2>/dev/null | sort)
 named = $(if $(T),$(foreach f,$1,$(if $(findstring $(T),$(notdir $f)),$f)),$1)
 
-.PHONY: all env demo test check test-programs crash-programs fuzzers layers lint asan tsan valgrind \
+.PHONY: all env demo test check test-programs crash-programs step-programs fuzzers layers lint asan tsan valgrind \
   crash fuzz bench rockspec install clean help
 .SECONDARY:
 
@@ -85,6 +86,7 @@ $(BUILD)/spec/$1: $2 $(CORE_O) $(if $(findstring _lua_,$1),$(CODEC_O))
 endef
 $(foreach f,$(wildcard spec/core/*_test.c spec/core/*_crash.c),$(eval $(call test_program,$(basename $(notdir $f)),$f)))
 $(foreach f,$(wildcard spec/crash/*.c),$(eval $(call test_program,crash/$(basename $(notdir $f)),$f)))
+$(foreach f,$(wildcard spec/step/*.c),$(eval $(call test_program,step/$(basename $(notdir $f)),$f)))
 $(BUILD)/spec/codec_test.so: spec/support/codec_module.c $(CODEC_O)
 	@mkdir -p $(@D)
 	$(COMPILE) -MF $@.d -I. -I$(LUA_INCDIR) -shared -o $@ $(filter %.c %.o,$^)
@@ -92,7 +94,7 @@ build/run: spec/support/run.c
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -o $@ $<
 
--include $(LIBRARY_O:.o=.d) $(addsuffix .d,$(C_TESTS) $(CRASH_TESTS) $(TORTURES) $(FUZZERS))
+-include $(LIBRARY_O:.o=.d) $(addsuffix .d,$(C_TESTS) $(CRASH_TESTS) $(TORTURES) $(STEPS) $(FUZZERS))
 
 env:   ## print the lines that make this tree's module usable: eval "$(make -s env)"
 	@echo 'export LUA_PATH="$(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$${LUA_PATH:-;}"'
@@ -110,6 +112,7 @@ test:   ## install what is missing, then all specs and C tests
 
 test-programs: $(call named,$(C_TESTS)) $(BUILD)/spec/codec_test.so
 crash-programs: $(call named,$(CRASH_TESTS) $(TORTURES))
+step-programs: $(call named,$(STEPS))
 fuzzers: $(call named,$(FUZZERS))
 CHECK = BUILD=$(BUILD) JOBS=$(JOBS) LUA=$(LUA) sh tools/check.sh
 in_tests = $(subst $(BUILD)/spec/,$(TEST_BUILD)/spec/,$1)
@@ -130,9 +133,10 @@ valgrind: all build/run   ## the C tests under valgrind
 	@MP_SLOW=20 WRAPPER="valgrind -q --error-exitcode=99" $(CHECK) \
 	  $(patsubst $(BUILD)/%,build/test/%,$(call named,$(C_TESTS)))
 
-crash:   ## crash enumeration, then torture for SECONDS= in all, from SEED=
+crash:   ## crash enumeration, single-step kills, then torture for SECONDS= in all, from SEED=
 	@$(MAKE) -s crash-programs BUILD=build/test
-	@SECONDS=$(SECONDS) SEED=$(SEED) $(CHECK) \
+	@$(MAKE) -s step-programs BUILD=build
+	@SECONDS=$(SECONDS) SEED=$(SEED) $(CHECK) $(call named,$(STEPS)) \
 	  $(patsubst $(BUILD)/%,build/test/%,$(call named,$(CRASH_TESTS) $(TORTURES)))
 fuzz:   ## the decoder and the attach check under libFuzzer, for SECONDS= in all
 	@$(MAKE) -s fuzzers BUILD=build/fuzz
