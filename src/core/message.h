@@ -16,13 +16,19 @@ struct mp_message {
   mp_w32 counted;               /* how many of them their objects count, the first ones */
 };
 
-/* What is to be sent. Borrowed for the call. */
+/* What is to be sent: `bytes`, then `tail` (which may be empty: a long string that stays where it
+** is until it is copied once). Borrowed for the call. */
 struct mp_parcel {
   const void *bytes;
   size_t length;
+  const void *tail;
+  size_t tail_length;
   const mp_ticket *tickets;
   size_t ticket_count;
 };
+
+/* Copies both parts of a parcel to `to`. */
+void mp_parcel_copy(void *to, const struct mp_parcel *p);
 
 /* Reserves a message and fills it in; it stands in pending as MP_BLOCK_MESSAGE. -ENOMEM;
 ** MP_FOREIGN when a ticket names no object of this session. */
@@ -31,7 +37,7 @@ MP_MUST_USE int mp_message_reserve(struct mp_context *c, const struct mp_parcel 
 /* Gives back a reserved message that was not published. */
 void mp_message_unreserve(struct mp_context *c, mp_ref message);
 
-/* A view of a message that the caller owns (doomed) or knows to be alive. */
+/* A view of a message (no tail) that the caller owns (doomed) or knows to be alive. */
 struct mp_parcel mp_message_view(const struct mp_context *c, mp_ref message);
 
 /* mp_context.release for MP_BLOCK_MESSAGE: the objects are no longer mentioned. */
