@@ -109,7 +109,7 @@ struct entry *mp_graph_entry(struct encoder *e, const void *pointer, int *fresh)
 int mp_graph_has(const struct encoder *e, const void *pointer);
 
 /* refuse.c: raise with the path; the message is a format for the container at hand */
-_Noreturn void mp_encode_refuse(struct encoder *e, const char *format, ...)
+__attribute__((noreturn)) void mp_encode_refuse(struct encoder *e, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* text.c */

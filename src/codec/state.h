@@ -61,6 +61,6 @@ void mp_codec_trim(lua_State *L, int index);
 void mp_codec_table(lua_State *L, enum codec_table which);
 
 /* Raises an error of that kind; its message is on top of the stack. */
-_Noreturn void mp_codec_raise(lua_State *L, const char *kind);
+__attribute__((noreturn)) void mp_codec_raise(lua_State *L, const char *kind);
 
 #endif
