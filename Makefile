@@ -1,13 +1,15 @@
-# multiprocessing for Lua. `make help` lists the targets; settings can be given on the command line.
-LUA     ?= lua5.4
+# multiprocessing for Lua. `make help` lists the targets; settings can be given on the command line,
+# V=1 shows each command.
+LUA_VERSION ?= 5.4
+LUA     ?= lua$(LUA_VERSION)
 PREFIX  ?= /usr/local
 BUILD   ?= build
 JOBS    ?= 2
 SECONDS ?= 60
 SEED    ?= 1
 PYTHON  ?= /usr/bin/python3
-LUA_INCDIR ?= $(or $(patsubst -I%,%,$(filter -I%,$(shell pkg-config --cflags lua5.4 2>/dev/null))),/usr/include/lua5.4)
-LUA_LIBS   ?= $(or $(shell pkg-config --libs lua5.4 2>/dev/null),-llua5.4)
+LUA_INCDIR ?= $(or $(patsubst -I%,%,$(filter -I%,$(shell pkg-config --cflags lua$(LUA_VERSION) 2>/dev/null))),/usr/include/lua$(LUA_VERSION))
+LUA_LIBS   ?= $(or $(shell pkg-config --libs lua$(LUA_VERSION) 2>/dev/null),-llua$(LUA_VERSION))
 
 # ---- nothing to change below this line ---------------------------------------------------------
 SHELL := /bin/sh
@@ -47,39 +49,53 @@ named = $(if $(T),$(foreach f,$1,$(if $(findstring $(T),$(notdir $f)),$f)),$1)
 .PHONY: all env demo test check test-programs crash-programs step-programs fuzzers layers lint asan tsan valgrind \
   crash fuzz bench rockspec install clean help
 .SECONDARY:
+ifndef V
+.SILENT:
+endif
+SAY = @echo "  $@"
 
 all: $(OUTPUTS)   ## build the Lua module and the libraries
 
 $(BUILD)/core/%.o: src/core/%.c
+	$(SAY)
 	@mkdir -p $(@D)
 	$(COMPILE) -c -o $@ $<
 $(BUILD)/codec/%.o: src/codec/%.c
+	$(SAY)
 	@mkdir -p $(@D)
 	$(COMPILE) -I$(LUA_INCDIR) -c -o $@ $<
 $(BUILD)/binding/%.o: src/binding/%.c
+	$(SAY)
 	@mkdir -p $(@D)
 	$(COMPILE) -I$(LUA_INCDIR) -c -o $@ $<
 $(BUILD)/embed.c: tools/embed.lua $(LUA_FILES)
+	$(SAY)
 	@mkdir -p $(@D)
 	$(LUA) tools/embed.lua $(LUA_FILES) > $@.new && mv $@.new $@
 $(BUILD)/embed.o: $(BUILD)/embed.c
+	$(SAY)
 	$(COMPILE) -I$(LUA_INCDIR) -c -o $@ $<
 $(BUILD)/multiprocessing/core.so: $(CORE_O) $(CODEC_O) $(BINDING_O) tools/exports.map
+	$(SAY)
 	@mkdir -p $(@D)
 	$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-z,nodelete -Wl,--version-script=tools/exports.map \
 	  -o $@ $(filter %.o,$^) -pthread
 $(BUILD)/libmultiprocessing.so: $(LIBRARY_O)
+	$(SAY)
 	$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-z,nodelete -Wl,-soname,libmultiprocessing.so -o $@ $^ -pthread
 $(BUILD)/libmultiprocessing.a: $(LIBRARY_O)
+	$(SAY)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
 # Test programs link with the core; those with _lua_ in their names and the fuzzers with the codec too.
 $(BUILD)/spec/fuzz/%: spec/fuzz/%.c $(CORE_O) $(CODEC_O)
+	$(SAY)
 	@mkdir -p $(@D)
 	$(COMPILE) -MF $@.d -fsanitize=fuzzer -I. -I$(LUA_INCDIR) -o $@ $(filter %.c %.o,$^) $(LUA_LIBS) -lm
 define test_program
 $(BUILD)/spec/$1: $2 $(CORE_O) $(if $(findstring _lua_,$1),$(CODEC_O))
+	$$(SAY)
 	@mkdir -p $$(@D)
 	$$(COMPILE) -MF $$@.d -I. $(if $(findstring _lua_,$1),-I$(LUA_INCDIR)) -o $$@ $$(filter %.c %.o,$$^) \
 	  $(if $(findstring _lua_,$1),$(LUA_LIBS)) -lm
@@ -88,9 +104,11 @@ $(foreach f,$(wildcard spec/core/*_test.c spec/core/*_crash.c),$(eval $(call tes
 $(foreach f,$(wildcard spec/crash/*.c),$(eval $(call test_program,crash/$(basename $(notdir $f)),$f)))
 $(foreach f,$(wildcard spec/step/*.c),$(eval $(call test_program,step/$(basename $(notdir $f)),$f)))
 $(BUILD)/spec/codec_test.so: spec/support/codec_module.c $(CODEC_O)
+	$(SAY)
 	@mkdir -p $(@D)
 	$(COMPILE) -MF $@.d -I. -I$(LUA_INCDIR) -shared -o $@ $(filter %.c %.o,$^)
 build/run: spec/support/run.c
+	$(SAY)
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -o $@ $<
 
@@ -133,12 +151,12 @@ valgrind: all build/run   ## the C tests under valgrind
 	@MP_SLOW=20 WRAPPER="valgrind -q --error-exitcode=99" $(CHECK) \
 	  $(patsubst $(BUILD)/%,build/test/%,$(call named,$(C_TESTS)))
 
-crash:   ## crash enumeration, single-step kills, then torture for SECONDS= in all, from SEED=
+crash: build/run   ## crash enumeration, single-step kills, then torture for SECONDS= in all, from SEED=
 	@$(MAKE) -s crash-programs BUILD=build/test
 	@$(MAKE) -s step-programs BUILD=build
 	@SECONDS=$(SECONDS) SEED=$(SEED) $(CHECK) $(call named,$(STEPS)) \
 	  $(patsubst $(BUILD)/%,build/test/%,$(call named,$(CRASH_TESTS) $(TORTURES)))
-fuzz:   ## the decoder and the attach check under libFuzzer, for SECONDS= in all
+fuzz: build/run   ## the decoder and the attach check under libFuzzer, for SECONDS= in all
 	@$(MAKE) -s fuzzers BUILD=build/fuzz
 	@SECONDS=$(SECONDS) SEED=$(SEED) $(CHECK) $(patsubst $(BUILD)/%,build/fuzz/%,$(call named,$(FUZZERS)))
 
@@ -150,9 +168,11 @@ lint:   ## clang-tidy, cppcheck, luacheck, the function-size budget
 BENCH_PROGRAMS := build/bench/least.so \
   $(patsubst bench/c/%.c,build/bench/%,$(filter-out %/least.c,$(wildcard bench/c/*.c)))
 build/bench/least.so: bench/c/least.c $(wildcard bench/c/*.h)
+	$(SAY)
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -I$(LUA_INCDIR) -shared -o $@ $<
 build/bench/%: bench/c/%.c $(wildcard bench/c/*.h)
+	$(SAY)
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -o $@ $<
 bench: all $(BENCH_PROGRAMS)   ## our figures beside Python's and the C floors; CASES=codec for one
@@ -161,10 +181,10 @@ bench: all $(BENCH_PROGRAMS)   ## our figures beside Python's and the C floors; 
 rockspec:   ## write the rockspec anew, after files came or went
 	@$(LUA) tools/rockspec.lua > rockspec/multiprocessing-scm-1.rockspec
 install: all   ## into PREFIX (/usr/local)
-	install -d $(DESTDIR)$(PREFIX)/lib/lua/5.4/multiprocessing $(DESTDIR)$(PREFIX)/share/lua/5.4/multiprocessing \
+	install -d $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/multiprocessing $(DESTDIR)$(PREFIX)/share/lua/$(LUA_VERSION)/multiprocessing \
 	  $(DESTDIR)$(PREFIX)/include
-	install -m 755 $(BUILD)/multiprocessing/core.so $(DESTDIR)$(PREFIX)/lib/lua/5.4/multiprocessing/
-	install -m 644 $(LUA_FILES) $(DESTDIR)$(PREFIX)/share/lua/5.4/multiprocessing/
+	install -m 755 $(BUILD)/multiprocessing/core.so $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/multiprocessing/
+	install -m 644 $(LUA_FILES) $(DESTDIR)$(PREFIX)/share/lua/$(LUA_VERSION)/multiprocessing/
 	install -m 644 src/multiprocessing.h $(DESTDIR)$(PREFIX)/include/
 	install -m 755 $(BUILD)/libmultiprocessing.so $(DESTDIR)$(PREFIX)/lib/
 	install -m 644 $(BUILD)/libmultiprocessing.a $(DESTDIR)$(PREFIX)/lib/

@@ -60,9 +60,11 @@ local function run_port(port, program)
     local handle <close> = assert(io.open(file, "w"))
     handle:write(port.file)
   end
+  local second = (port.second or 1) * helper.SLOW
   local run = helper.run(program, {
-    pty = not port.no_terminal, args = {file}, env = {SECOND = tostring(port.second or 1)},
+    pty = not port.no_terminal, args = {file}, env = {SECOND = tostring(second)},
   })
+  run.second = second
   assert(run.status == 0 and #run.left == 0, helper.describe(run))
   assert.equal("", run.stderr)
   local lines = look.lines_of(run.stdout)

@@ -34,26 +34,33 @@ run_one() {
   mkdir -p "$BUILD/log"
   preload=
   case $1 in *_spec.lua) preload=$(sanitizer) ;; esac
-  start=$(date +%s%N)
   eval "$(make -s env BUILD="$BUILD")"
-  env $preload ${preload:+ASAN_OPTIONS=detect_leaks=0} SECONDS="$SHARE" \
-    timeout -k 5 $((LIMIT + ${SHARE:-0})) $(command_of "$1") >"$log" 2>&1 </dev/null
-  status=$?
-  pending=$(grep -ac '^PENDING ' "$log")
-  ms=$((($(date +%s%N) - start) / 1000000))
+  build/run $((LIMIT + ${SHARE:-0})) $((2 * ${MP_SLOW:-1})) "$log" - "$log.end" \
+    env $preload ${preload:+ASAN_OPTIONS=detect_leaks=0} SECONDS="$SHARE" $(command_of "$1")
+  end=$(cat "$log.end")
+  status=$(expr "$end" : '.*status = \([0-9]*\)')
   counts=$(grep -aE '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
-  [ -n "$counts" ] || { [ $status = 0 ] && counts='1 passed, 0 failed'; } || counts='0 passed, 1 failed'
-  case $status:$counts in
-    0:*' 0 failed') ;;
-    *:*' 0 failed') counts="${counts% 0 failed} 1 failed" ;; # crashed or hung after its cases
+  [ -n "$counts" ] || { [ "$status" = 0 ] && counts='1 passed, 0 failed'; } || counts='0 passed, 1 failed'
+  complaint=
+  case $end in
+    *'timed_out = true'*) complaint='it hung, and was stopped' ;;
+    *'left = {}'*) ;;
+    *) complaint='it left processes running' ;;
   esac
-  [ $status != 124 ] && [ $status != 137 ] || echo "HUNG: stopped after $((ms / 1000)) s" >>"$log"
+  case $counts in
+    *' 0 failed') [ "$status" = 0 ] && [ -z "$complaint" ] || counts="${counts% 0 failed} 1 failed" ;;
+  esac
+  pending=$(grep -ac '^PENDING ' "$log")
+  seconds=$(expr "$end" : '.*elapsed = \([0-9]*\.[0-9]\)')
   echo "$counts" >"$BUILD/log/$name.counts"
   case $counts in
     *' 0 failed')
       [ "$pending" = 0 ] && pending= || pending=", $pending pending"
-      printf '%-28s %s%s  (%d.%d s)\n' "$name" "$counts" "$pending" $((ms / 1000)) $((ms % 1000 / 100)) ;;
-    *) printf -- '---- %s: status %s\n%s\n%-28s %s\n' "$name" "$status" "$(tail -n 200 "$log")" "$name" "$counts" ;;
+      printf '%-28s %s%s  (%s s)\n' "$name" "$counts" "$pending" "$seconds" ;;
+    *)
+      echo "---- $name: ${complaint:-status ${status:-none, a signal ended it}}"
+      tail -n 200 "$log"
+      printf '%-28s %s\n' "$name" "$counts" ;;
   esac
 }
 

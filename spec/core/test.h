@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define TEST_TOOL __attribute__((unused)) static
 #define TEST_LIMIT 30 /* seconds that a case may take; LONG_TEST says otherwise */
 #define TOLERANCE (0.25 * test_slow()) /* seconds that a timed result may be late */
 
@@ -52,7 +53,7 @@ static volatile sig_atomic_t test_running, test_hung; /* the pid of the case; it
 #define TEST(name) TEST_DEFINE(name, TEST_LIMIT, NULL)
 /* A case about memory maps or page faults, which the sanitizers' own would spoil. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define PLAIN_TEST(name) __attribute__((unused)) static void case_##name(void)
+#define PLAIN_TEST(name) TEST_TOOL void case_##name(void)
 #else
 #define PLAIN_TEST(name) TEST(name)
 #endif
@@ -70,18 +71,18 @@ static volatile sig_atomic_t test_running, test_hung; /* the pid of the case; it
        ? (void)0                                                                    \
        : test_fail(__FILE__, __LINE__, "took %.3f s instead of %.3f", (seconds), (wanted)))
 
-__attribute__((unused)) static double test_slow(void) {
+TEST_TOOL double test_slow(void) {
   const char *s = getenv("MP_SLOW");
   return s != NULL && atof(s) > 1 ? atof(s) : 1;
 }
 
-__attribute__((unused)) static double test_now(void) { /* seconds, monotonic */
+TEST_TOOL double test_now(void) { /* seconds, monotonic */
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-__attribute__((unused)) static void test_sleep(double seconds) {
+TEST_TOOL void test_sleep(double seconds) {
   struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
   while (nanosleep(&t, &t) != 0 && errno == EINTR) {}
 }
@@ -100,13 +101,13 @@ __attribute__((unused, format(printf, 3, 4), noreturn)) static void test_fail(
   _exit(1);
 }
 
-__attribute__((unused)) static void test_equal(const char *file, int line, const char *what,
+TEST_TOOL void test_equal(const char *file, int line, const char *what,
                                                intmax_t a, intmax_t b) {
   if (a != b) test_fail(file, line, "%s, but %jd is not %jd", what, a, b);
 }
 
 /* The number of open descriptors, without the one that looks. */
-__attribute__((unused)) static int test_descriptors(void) {
+TEST_TOOL int test_descriptors(void) {
   DIR *d = opendir("/proc/self/fd");
   int n = -1;
   if (d == NULL) return -1;
@@ -117,7 +118,7 @@ __attribute__((unused)) static int test_descriptors(void) {
 }
 
 /* Waits until f(x) holds; false when it did not within a few seconds. */
-__attribute__((unused)) static int test_eventually(int (*f)(void *), void *x) {
+TEST_TOOL int test_eventually(int (*f)(void *), void *x) {
   for (double end = test_now() + 5 * test_slow(); test_now() < end; test_sleep(0.002))
     if (f(x)) return 1;
   return f(x);

@@ -4,7 +4,7 @@
 **
 **   run [-p] [-w DIR] LIMIT GRACE OUT ERR REPORT PROGRAM ARGUMENT...
 **
-** Standard output and error go to the files OUT and ERR; with -p the program has a terminal,
+** Standard output and error go to the files OUT and ERR (- for the same file); with -p the program has a terminal,
 ** whose text goes to OUT. REPORT gets one line of Lua: how it ended, the seconds it took and
 ** the processes that were left GRACE seconds after its end (which are then killed).
 */
@@ -129,7 +129,7 @@ int main(int argc, char **argv) {
   }
   argv += optind;
   if (argc - optind < 6) return 125;
-  int out = output(argv[2]), err = output(argv[3]);
+  int out = output(argv[2]), err = strcmp(argv[3], "-") == 0 ? out : output(argv[3]);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   double begin = now();
   pid_t pid = start(with_terminal, &terminal, out, err, argv + 5);
