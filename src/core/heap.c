@@ -100,7 +100,7 @@ static uint32_t pending_index(const struct mp_context *c, mp_ref block) {
     uint32_t k = (uint32_t)__builtin_ctz(bits);
     if (entry_block(&c->slot->pending[k]) == block) return k;
   }
-  MP_ASSERT(!"the block is not pending");
+  MP_ASSERT(0 && "the block is not pending");
   return 0;
 }
 
