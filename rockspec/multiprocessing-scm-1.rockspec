@@ -27,6 +27,7 @@ build = {
         "src/codec/table.c",
         "src/codec/text.c",
         "src/core/arena.c",
+        "src/core/array.c",
         "src/core/check.c",
         "src/core/clock.c",
         "src/core/context.c",

@@ -66,6 +66,70 @@ typedef struct mp_ticket {
   uint64_t word[2];
 } mp_ticket;
 
+/* ---- values and arrays -----------------------------------------------------------------
+** Numbers of one C type in shared memory. Codes: c and B (unsigned char), b, h, H, i, I, l, L, q,
+** Q as in Python's array module, f and d (float, double), u (a Unicode character, 32 bits). L and
+** Q hold what fits an int64_t. Positions count from 0. Every function here may be called by any
+** number of processes at once; each element is always the old or the new one.
+*/
+struct mp_handle;
+typedef struct mp_handle mp_array;
+
+/* One element's value: `f` for the codes f and d, else `i`. */
+typedef union mp_number {
+  int64_t i;
+  double f;
+} mp_number;
+
+typedef struct mp_number_type {
+  unsigned size;      /* bytes of an element */
+  int real;           /* a floating-point type */
+  int64_t low, high;  /* what an integer may be */
+} mp_number_type;
+
+#define MP_ARRAY_SCALAR 1u /* a value: one element */
+
+typedef struct mp_array_options {
+  char code;
+  unsigned flags;         /* MP_ARRAY_SCALAR */
+  size_t count;           /* elements */
+  const void *elements;   /* `count` of them as C has them; NULL: zeros */
+  struct mp_handle *lock; /* a lock that goes with the array, or NULL */
+} mp_array_options;
+
+typedef struct mp_array_shape {
+  char code;
+  unsigned flags;
+  size_t count;
+} mp_array_shape;
+
+/* -EINVAL: there is no such code. */
+MP_API MP_MUST_USE int mp_array_type(char code, mp_number_type *out);
+
+/* One element from and to the bytes that mp_array_read and mp_array_write move. -EINVAL: no such
+** code; -ERANGE: the type cannot hold n. */
+MP_API MP_MUST_USE int mp_number_pack(char code, mp_number n, void *out);
+MP_API MP_MUST_USE int mp_number_unpack(char code, const void *in, mp_number *out);
+
+/* -EINVAL: no such code; -ENOMEM. */
+MP_API MP_MUST_USE int mp_array_new(mp_context *c, const mp_array_options *o, mp_array **out);
+MP_API mp_array *mp_array_close(mp_array *a);
+MP_API mp_array_shape mp_array_shape_of(const mp_array *a);
+
+/* -EINVAL: no such position; -ERANGE: the type cannot hold the new value; nothing has changed. */
+MP_API MP_MUST_USE int mp_array_get(mp_array *a, size_t i, mp_number *out);
+MP_API MP_MUST_USE int mp_array_set(mp_array *a, size_t i, mp_number n);
+/* Adds n at one stroke; `sum` is the new value. */
+MP_API MP_MUST_USE int mp_array_add(mp_array *a, size_t i, mp_number n, mp_number *sum);
+MP_API MP_MUST_USE int mp_array_exchange(mp_array *a, size_t i, mp_number n, mp_number *was);
+/* Puts n where `expected` is found; *done says whether it was. */
+MP_API MP_MUST_USE int mp_array_compare_exchange(mp_array *a, size_t i, mp_number expected,
+                                                 mp_number n, int *done);
+/* n elements from `first` on; -EINVAL: they are not all there. A writer that is killed leaves the
+** first ones new and the rest old. */
+MP_API MP_MUST_USE int mp_array_read(mp_array *a, size_t first, size_t n, void *out);
+MP_API MP_MUST_USE int mp_array_write(mp_array *a, size_t first, size_t n, const void *in);
+
 #ifdef __cplusplus
 }
 #endif

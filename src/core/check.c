@@ -59,17 +59,20 @@ const char *mp_walk_block(struct mp_walk *w, mp_ref block) {
   return NULL;
 }
 
+const char *mp_walk_mention(struct mp_walk *w, mp_ticket t) {
+  if (mp_object_of_ticket(w->c, t) == NULL) return "check: an object that is gone is mentioned";
+  note_of(w, (mp_ref)t.word[0])->mentions++;
+  return NULL;
+}
+
 static const char *walk_tickets(struct mp_walk *w, mp_ref message) {
   struct mp_parcel p = mp_message_view(w->c, message);
   const struct mp_message *m = (const struct mp_message *)mp_at(w->c, message);
   uint32_t counted = w32_get(&m->counted);
   if (counted > p.ticket_count) return "check: a message counts more tickets than it has";
-  for (uint32_t i = 0; i < counted; i++) {
-    struct mp_object *o = mp_object_of_ticket(w->c, p.tickets[i]);
-    if (o == NULL) return "check: a message mentions an object that is gone";
-    note_of(w, (mp_ref)p.tickets[i].word[0])->mentions++;
-  }
-  return NULL;
+  const char *wrong = NULL;
+  for (uint32_t i = 0; wrong == NULL && i < counted; i++) wrong = mp_walk_mention(w, p.tickets[i]);
+  return wrong;
 }
 
 const char *mp_walk_message(struct mp_walk *w, mp_ref message) {

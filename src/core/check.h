@@ -11,6 +11,8 @@
 ** is wrong (owned twice, not in use). */
 const char *mp_walk_block(struct mp_walk *w, mp_ref block);
 const char *mp_walk_message(struct mp_walk *w, mp_ref message);
+/* The object counts a mention of the object that this ticket names. */
+const char *mp_walk_mention(struct mp_walk *w, mp_ticket t);
 
 /* NULL, or a sentence that says what is wrong. */
 const char *mp_check_arena(struct mp_context *c);
