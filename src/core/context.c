@@ -224,8 +224,6 @@ static int context_start(struct mp_context *c) {
   c->owner = (void *)pthread_self();
   c->spins = session.spins;
   c->tend = context_tend;
-  c->release[MP_BLOCK_MESSAGE] = mp_message_release;
-  c->release[MP_BLOCK_OBJECT] = mp_object_release;
   int r = mp_handles_open(c);
   if (r != 0) return r;
   r = mp_slot_claim(c, &index);

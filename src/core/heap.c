@@ -159,7 +159,7 @@ void mp_heap_free_doomed_slow(struct mp_context *c) {
     mp_w64 *entry = &c->slot->doomed[j];
     enum mp_block_kind kind = entry_kind(entry);
     c->releasing |= 1u << j; /* taking it apart may doom and free other blocks */
-    if (kind != MP_BLOCK_PLAIN) c->release[kind](c, entry, entry_block(entry));
+    if (kind != MP_BLOCK_PLAIN) mp_releasers[kind](c, entry, entry_block(entry));
     block_free(c, entry);
     c->releasing &= ~(1u << j);
     c->doomed &= ~(1u << j);
@@ -193,7 +193,7 @@ static void magazines_strike(struct mp_slot *dead) {
 static void entry_clean(struct mp_context *c, mp_w64 *entry) {
   if (w64_get(entry) == 0) return;
   enum mp_block_kind kind = entry_kind(entry);
-  if (kind != MP_BLOCK_PLAIN) c->release[kind](c, entry, entry_block(entry));
+  if (kind != MP_BLOCK_PLAIN) mp_releasers[kind](c, entry, entry_block(entry));
   mp_ref block = entry_block(entry);
   if (block_is_small(c, block))
     mp_heap_small_return(c, block, entry);

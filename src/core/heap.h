@@ -20,6 +20,12 @@ struct mp_heap_usage {
   uint64_t allocated; /* blocks in use, magazines included, rounded up to their classes */
 };
 
+/* Takes a block apart that is no plain one, so that it can be freed: what it owns or mentions is
+** given up, and *entry, the pending or doomed word that owns it (perhaps in a dead participant's
+** slot), says MP_BLOCK_PLAIN at the end. Resumable. By kind; in kinds.c. */
+typedef void mp_releaser(struct mp_context *c, mp_w64 *entry, mp_ref block);
+extern mp_releaser *const mp_releasers[MP_BLOCK_KINDS];
+
 /* Bytes of the heap's region for an arena whose data region has that many. */
 size_t mp_heap_bytes(size_t data_bytes);
 

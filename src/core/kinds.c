@@ -1,10 +1,16 @@
 /*
-** The kinds of shared objects: the one place that knows them all.
+** The kinds of shared objects and of blocks: the one place that knows them all.
 */
 #include "array.h"
-#include "object.h"
+#include "message.h"
 
 const struct mp_kind *const mp_kinds[MP_KINDS] = {
   [MP_KIND_NONE] = NULL,
   [MP_KIND_ARRAY] = &mp_array_kind,
+};
+
+mp_releaser *const mp_releasers[MP_BLOCK_KINDS] = {
+  [MP_BLOCK_PLAIN] = NULL, /* freed as it is */
+  [MP_BLOCK_MESSAGE] = mp_message_release,
+  [MP_BLOCK_OBJECT] = mp_object_release,
 };

@@ -40,7 +40,7 @@ void mp_message_unreserve(struct mp_context *c, mp_ref message);
 /* A view of a message (no tail) that the caller owns (doomed) or knows to be alive. */
 struct mp_parcel mp_message_view(const struct mp_context *c, mp_ref message);
 
-/* mp_context.release for MP_BLOCK_MESSAGE: the objects are no longer mentioned. */
+/* mp_releasers' entry for MP_BLOCK_MESSAGE: the objects are no longer mentioned. */
 void mp_message_release(struct mp_context *c, mp_w64 *entry, mp_ref block);
 
 #endif

@@ -106,7 +106,7 @@ void mp_object_forget(struct mp_context *c, mp_ticket t, mp_w32 *counted);
 
 /* Takes dying objects apart, whoever's they were. Called with no mutex held. */
 void mp_object_reap(struct mp_context *c);
-/* mp_context.release for MP_BLOCK_OBJECT. */
+/* mp_releasers' entry for MP_BLOCK_OBJECT. */
 void mp_object_release(struct mp_context *c, mp_w64 *entry, mp_ref block);
 
 /* Clean-up: gives back what a dead participant held and had. Resumable. */

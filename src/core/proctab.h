@@ -52,7 +52,7 @@ struct mp_slot {
   mp_w32 life;     /* generation; changed by the cleaner of a dead slot only */
   mp_w32 cleaner;  /* atomic; tag of who cleans this slot, 0 for nobody */
   mp_w32 parent;   /* tag of the participant that forked this one, 0 for none */
-  mp_w32 ended;    /* 1 + wait status as the process itself stored it before _exit, or 0 */
+  mp_w32 ended;    /* how its process ended (mp_slot_ended_word), or 0: nobody has said yet */
   mp_w64 want;     /* offset of the internal mutex that it holds or is about to take, or 0 */
   mp_w64 waits;    /* offset of the park it sleeps on, for mp_dump; 0: it runs */
   mp_w32 log_count;
@@ -67,8 +67,8 @@ struct mp_slot {
 } MP_ALIGNED(MP_CACHE_LINE);
 
 /* How a block in `pending` or `doomed` is to be released; kinds above PLAIN are taken apart
-** by the layer that made them (mp_context.release). */
-enum mp_block_kind { MP_BLOCK_PLAIN, MP_BLOCK_MESSAGE, MP_BLOCK_OBJECT, MP_BLOCK_BAG,
+** by the layer that made them (mp_releasers, heap.h). */
+enum mp_block_kind { MP_BLOCK_PLAIN, MP_BLOCK_MESSAGE, MP_BLOCK_OBJECT, MP_BLOCK_TASK,
                      MP_BLOCK_KINDS };
 
 /* shared; root of the region MP_REGION_SLOTS, the slots follow it */
@@ -94,9 +94,6 @@ struct mp_context {
   uint32_t guard_value;        /* what *guard must be for this context to be usable */
   /* set by context.c: looks for the dead and cleans up after them; at safe points only */
   void (*tend)(struct mp_context *c);
-  /* set by context.c: takes a block apart that is no plain one; resumable. `entry` is the
-  ** pending or doomed word that owns it, which may be in a dead participant's slot. */
-  void (*release[MP_BLOCK_KINDS])(struct mp_context *c, mp_w64 *entry, mp_ref block);
   /* set by the user of the context, may be NULL: true when a blocking call should return */
   int (*interrupted)(void *arg);
   void *interrupted_arg;
@@ -133,6 +130,14 @@ static inline uint32_t mp_slot_tag(const struct mp_arena *a, uint32_t index) {
 }
 static inline enum mp_slot_state mp_slot_state_of(uint64_t who) {
   return (enum mp_slot_state)(who >> 62);
+}
+
+/* mp_slot.ended for an exit code (0 ..) or minus a signal, and back. */
+static inline uint32_t mp_slot_ended_word(int status) {
+  return status >= 0 ? (uint32_t)status + 1 : (uint32_t)status;
+}
+static inline int mp_slot_ended_status(uint32_t word) {
+  return (int32_t)word < 0 ? (int)(int32_t)word : (int)word - 1;
 }
 
 /* Bytes that the region needs. */
