@@ -14,6 +14,13 @@ build = {
   modules = {
     ["multiprocessing.core"] = {
       sources = {
+        "src/binding/handle.c",
+        "src/binding/host.c",
+        "src/binding/interrupt.c",
+        "src/binding/module.c",
+        "src/binding/options.c",
+        "src/binding/result.c",
+        "src/binding/session.c",
         "src/codec/decode.c",
         "src/codec/encode.c",
         "src/codec/extension.c",
@@ -53,6 +60,9 @@ build = {
       defines = {"_GNU_SOURCE"},
       libraries = {"pthread"},
     },
+    ["multiprocessing.class"] = "lua/multiprocessing/class.lua",
+    ["multiprocessing.errors"] = "lua/multiprocessing/errors.lua",
+    ["multiprocessing"] = "lua/multiprocessing/init.lua",
   },
 }
 test = {type = "busted"}

@@ -1,0 +1,27 @@
+-- multiprocessing: Python's multiprocessing for Lua. The public names; each is loaded when it is
+-- first asked for.
+local core = require "multiprocessing.core"
+core.home()
+
+local mp = {_VERSION = "multiprocessing 0.1"}
+
+-- name -> the module of lua/multiprocessing/ that has it. "core" is the C part.
+local home = {}
+
+local function names(module, list)
+  for name in list:gmatch("%S+") do home[name] = module end
+end
+
+names("core", [[sleep time monotonic getpid getppid cpu_count process_cpu_count set_memory_limit
+  stats check]])
+names("errors", [[Error Empty Full ShutDown TimeoutError EOFError BrokenPipeError OSError ValueError
+  TypeError ProcessError BufferTooShort AuthenticationError BrokenBarrierError WorkerLostError
+  CancelledError RemoteError MemoryError SerializationError]])
+
+return setmetatable(mp, {__index = function(_, name)
+  local module = home[name]
+  if not module then return nil end
+  local value = require("multiprocessing." .. module)[name]
+  mp[name] = value
+  return value
+end})

@@ -1,0 +1,61 @@
+/*
+** The host: time, sleep, process numbers and processors. Needs no shared memory.
+*/
+#include <math.h>
+#include <time.h>
+
+#include "../core/clock.h"
+#include "../core/os.h"
+#include "binding.h"
+#include "nouns.h"
+
+static int host_sleep(lua_State *L) {
+  if (lua_type(L, 1) != LUA_TNUMBER) mp_lua_raise_type(L, 1, "number");
+  mp_lua_sleep(L, mp_lua_seconds(L, 1, "seconds"));
+  return 0;
+}
+
+static int host_time(lua_State *L) {
+  struct timespec t = {0, 0};
+  (void)timespec_get(&t, TIME_UTC);
+  lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec / 1e9);
+  return 1;
+}
+
+static int host_monotonic(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)mp_clock_now() / 1e9);
+  return 1;
+}
+
+static int host_getpid(lua_State *L) {
+  lua_pushinteger(L, mp_os_pid());
+  return 1;
+}
+
+static int host_getppid(lua_State *L) {
+  lua_pushinteger(L, mp_os_parent_pid());
+  return 1;
+}
+
+static int host_cpu_count(lua_State *L) {
+  lua_pushinteger(L, mp_os_cpu_count());
+  return 1;
+}
+
+static int host_process_cpu_count(lua_State *L) {
+  lua_pushinteger(L, mp_os_cpu_allowed());
+  return 1;
+}
+
+static const luaL_Reg host_functions[] = {{"sleep", host_sleep},
+                                          {"time", host_time},
+                                          {"monotonic", host_monotonic},
+                                          {"getpid", host_getpid},
+                                          {"getppid", host_getppid},
+                                          {"cpu_count", host_cpu_count},
+                                          {"process_cpu_count", host_process_cpu_count},
+                                          {NULL, NULL}};
+
+void mp_lua_open_host(lua_State *L) {
+  mp_lua_functions(L, host_functions);
+}

@@ -1,0 +1,73 @@
+/*
+** The session as a whole: its limit, its numbers, its checker.
+*/
+#include "binding.h"
+#include "nouns.h"
+
+/* ---- set_memory_limit(bytes) ---- */
+
+static int session_set_memory_limit(lua_State *L) {
+  struct mp_lua_state *s = mp_lua_state_of(L);
+  int whole;
+  lua_Integer bytes = lua_tointegerx(L, 1, &whole);
+  if (!whole || lua_type(L, 1) != LUA_TNUMBER) mp_lua_raise_type(L, 1, "integer");
+  if (bytes <= 0) mp_lua_raise(L, "ValueError", "the memory limit must be positive, got %I", (LUAI_UACINT)bytes);
+  if (s->context != NULL) mp_lua_raise(L, "ProcessError", "the session has begun: its memory limit stands");
+  s->memory = (size_t)bytes;
+  return 0;
+}
+
+/* ---- stats() ---- */
+
+static lua_Integer count_processes(const struct mp_context *c) {
+  lua_Integer n = 0;
+  uint32_t high = w32_get(&mp_proctab(&c->arena)->high);
+  for (uint32_t i = 0; i < high; i++)
+    n += mp_slot_state_of(w64_get(&mp_slot_at(&c->arena, i)->who)) == MP_SLOT_LIVE;
+  return n;
+}
+
+static void set_integer(lua_State *L, const char *name, uint64_t value) {
+  lua_pushinteger(L, (lua_Integer)value);
+  lua_setfield(L, -2, name);
+}
+
+static void push_counts(lua_State *L, struct mp_context *c) {
+  uint32_t count[MP_KINDS];
+  mp_object_counts(c, count);
+  lua_newtable(L);
+  for (int kind = 0; kind < MP_KINDS; kind++)
+    if (count[kind] != 0 && mp_kinds[kind] != NULL) set_integer(L, mp_kinds[kind]->name, count[kind]);
+}
+
+static int session_stats(lua_State *L) {
+  struct mp_context *c = mp_lua_context(L);
+  struct mp_heap_usage usage = mp_heap_usage(c);
+  lua_createtable(L, 0, 4);
+  set_integer(L, "bytes", usage.allocated);
+  set_integer(L, "limit", usage.limit);
+  push_counts(L, c);
+  lua_setfield(L, -2, "objects");
+  lua_pushinteger(L, count_processes(c));
+  lua_setfield(L, -2, "processes");
+  return 1;
+}
+
+/* ---- check() ---- */
+
+static int session_check(lua_State *L) {
+  const char *wrong = mp_check_arena(mp_lua_context(L));
+  lua_pushboolean(L, wrong == NULL);
+  if (wrong == NULL) return 1;
+  lua_pushstring(L, wrong);
+  return 2;
+}
+
+static const luaL_Reg session_functions[] = {{"set_memory_limit", session_set_memory_limit},
+                                             {"stats", session_stats},
+                                             {"check", session_check},
+                                             {NULL, NULL}};
+
+void mp_lua_open_session(lua_State *L) {
+  mp_lua_functions(L, session_functions);
+}
