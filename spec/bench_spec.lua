@@ -47,6 +47,18 @@ describe("the bench", function()
     assert.same({met = 1, missed = 1, open = 2}, tally)
   end)
 
+  it("has a figure of ours wherever the module has the name", function()
+    local result = bench "codec start_join import"
+    assert.equal(0, result.status, helper.describe(result))
+    local names = {codec_small = "encode", codec_ints = "encode", codec_nested = "decode",
+      start_join = "Process", import = "_VERSION"}
+    for metric, name in pairs(names) do
+      local there = helper.output(('print(require("multiprocessing").%s ~= nil)'):format(name))
+      local shape = there == "true\n" and "ours +[%d.]+" or "ours +absent"
+      assert.truthy(our_line(result.stdout, metric):find(shape), result.stdout)
+    end
+  end)
+
   it("fails when a program fails", function()
     local result = bench("codec", {LUA_INIT = "if arg and arg[0]:find 'codec' then error 'broken' end"})
     assert.equal(1, result.status, helper.describe(result))
