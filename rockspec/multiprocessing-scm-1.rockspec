@@ -44,6 +44,7 @@ build = {
         "src/core/heap_run.c",
         "src/core/heap_small.c",
         "src/core/kinds.c",
+        "src/core/lock.c",
         "src/core/message.c",
         "src/core/mutex.c",
         "src/core/object.c",

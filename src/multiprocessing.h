@@ -130,6 +130,43 @@ MP_API MP_MUST_USE int mp_array_compare_exchange(mp_array *a, size_t i, mp_numbe
 MP_API MP_MUST_USE int mp_array_read(mp_array *a, size_t first, size_t n, void *out);
 MP_API MP_MUST_USE int mp_array_write(mp_array *a, size_t first, size_t n, const void *in);
 
+/* ---- locks ---------------------------------------------------------------------------
+** A Lock, which any process may release, and an RLock, which its holder may take again and
+** nobody else may release; the functions without a name of their own serve both. A process
+** that ends in any way while it holds one gives it up: the next to acquire it is told so. A
+** process that waits for one, or was just woken for it, and dies, is not waited for.
+*/
+typedef struct mp_handle mp_lock;
+
+/* Makes a free one. -ENOMEM. */
+MP_API MP_MUST_USE int mp_lock_new(mp_context *c, mp_lock **out);
+MP_API MP_MUST_USE int mp_rlock_new(mp_context *c, mp_lock **out);
+
+/* The one that a ticket names. MP_FOREIGN: it names none of this session. -ENOMEM. */
+MP_API MP_MUST_USE int mp_lock_open(mp_context *c, mp_ticket t, mp_lock **out);
+MP_API MP_MUST_USE int mp_rlock_open(mp_context *c, mp_ticket t, mp_lock **out);
+MP_API mp_lock *mp_lock_close(mp_lock *l);
+
+/* Waits for it and takes it. 0; MP_ABANDONED: taken, but the last holder died with it, so what it
+** protects may be half changed; MP_TIMEOUT, MP_INTERRUPTED: not taken; MP_LIMIT: an RLock that is
+** held four billion times deep. */
+MP_API MP_MUST_USE int mp_lock_acquire(mp_lock *l, mp_deadline until);
+MP_API MP_MUST_USE int mp_rlock_acquire(mp_lock *l, mp_deadline until);
+
+/* Gives it back, and wakes one that waits. A Lock: MP_LIMIT when nobody holds it. An RLock:
+** MP_NOT_OWNER when the caller does not hold it. */
+MP_API MP_MUST_USE int mp_lock_release(mp_lock *l);
+MP_API MP_MUST_USE int mp_rlock_release(mp_lock *l);
+
+/* Does the caller hold it? Does anybody? The answer to the second may be old when it comes. */
+MP_API int mp_lock_mine(const mp_lock *l);
+MP_API int mp_lock_locked(const mp_lock *l);
+
+/* The last holder that died with it: its pid, and its exit code (minus the signal that killed it)
+** or MP_EXIT_UNKNOWN. MP_EMPTY: none ever did. */
+#define MP_EXIT_UNKNOWN INT32_MIN
+MP_API MP_MUST_USE int mp_lock_abandoned(const mp_lock *l, int *pid, int *exitcode);
+
 #ifdef __cplusplus
 }
 #endif

@@ -284,6 +284,21 @@ void mp_handles_clean(struct mp_context *c, struct mp_slot *dead) {
   mp_object_reap(c);
 }
 
+const struct mp_handle_entry *mp_object_entry(struct mp_context *c, const struct mp_object *o,
+                                              uint32_t tag) {
+  const struct mp_slot *s = mp_slot_at(&c->arena, mp_tag_index(tag));
+  mp_ref wanted = mp_ref_of(c, o);
+  for (uint32_t i = 0; i < MP_SLOT_HANDLES; i++)
+    if (w32_get(&s->handle[i].ref) == wanted) return &s->handle[i];
+  for (mp_ref ref = w32_get(&s->more_handles); ref != MP_NONE;) {
+    const struct entry_block *b = (const struct entry_block *)mp_at(c, ref);
+    for (uint32_t i = 0; i < ENTRIES_IN_BLOCK; i++)
+      if (w32_get(&b->entry[i].ref) == wanted) return &b->entry[i];
+    ref = w32_get(&b->next);
+  }
+  return NULL;
+}
+
 /* ---- fork ---- */
 
 static struct mp_handle_entry *child_entry(const struct mp_context *c, struct mp_slot *child,

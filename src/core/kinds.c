@@ -3,9 +3,12 @@
 */
 #include "array.h"
 #include "message.h"
+#include "sync.h"
 
 const struct mp_kind *const mp_kinds[MP_KINDS] = {
   [MP_KIND_NONE] = NULL,
+  [MP_KIND_LOCK] = &mp_lock_kind,
+  [MP_KIND_RLOCK] = &mp_rlock_kind,
   [MP_KIND_ARRAY] = &mp_array_kind,
 };
 

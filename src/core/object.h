@@ -118,6 +118,10 @@ void mp_handles_clean(struct mp_context *c, struct mp_slot *dead);
 MP_MUST_USE int mp_handles_copy(struct mp_context *c, struct mp_slot *child);
 void mp_handles_adopt(struct mp_context *c);
 
+/* For checkers: the entry by which the participant `tag` has the object, or NULL. */
+const struct mp_handle_entry *mp_object_entry(struct mp_context *c, const struct mp_object *o,
+                                              uint32_t tag);
+
 /* How many objects of each kind there are. */
 void mp_object_counts(struct mp_context *c, uint32_t count[MP_KINDS]);
 

@@ -1,0 +1,33 @@
+/*
+** Synchronisation: what the core's own files ask of locks, semaphores, events, conditions and
+** barriers beyond the public header.
+*/
+#ifndef MP_SYNC_H
+#define MP_SYNC_H
+
+#include "check.h"
+#include "park.h"
+
+extern const struct mp_kind mp_lock_kind;
+extern const struct mp_kind mp_rlock_kind;
+extern const struct mp_kind mp_semaphore_kind;
+extern const struct mp_kind mp_event_kind;
+extern const struct mp_kind mp_condition_kind;
+extern const struct mp_kind mp_barrier_kind;
+
+/* A handle for the object that a ticket names, if it is of this kind. MP_FOREIGN: it is not, or
+** is not of this session. -ENOMEM. */
+MP_MUST_USE int mp_sync_open(struct mp_context *c, mp_ticket t, enum mp_object_kind kind,
+                             struct mp_handle **out);
+
+static inline bool mp_sync_is(const struct mp_handle *h, enum mp_object_kind kind) {
+  return w32_get(&h->object->kind) == (uint32_t)kind;
+}
+
+/* For a condition over the lock (either kind): lets it go whatever its depth, and gives that
+** depth; MP_NOT_OWNER when the caller does not hold it. And takes it again, at that depth,
+** however long it takes and whatever interrupts: 0 or MP_ABANDONED. */
+MP_MUST_USE int mp_lock_suspend(mp_lock *h, uint32_t *depth);
+MP_MUST_USE int mp_lock_resume(mp_lock *h, uint32_t depth);
+
+#endif
