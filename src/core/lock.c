@@ -22,10 +22,9 @@
 #define LOCK_ABANDONED UINT32_C(0x40000000)
 #define SPINS 60
 
-/* in `died`: pid in bits 0..21, then: it is set, its exit code is known; the code above 32 */
+/* in `died`: pid in bits 0..21, DIED_SET; in the upper half mp_slot.ended, 0 when unknown */
 #define DIED_PID UINT64_C(0x3fffff)
 #define DIED_SET (UINT64_C(1) << 22)
-#define DIED_CODE_KNOWN (UINT64_C(1) << 23)
 
 struct lock { /* shared */
   struct mp_object object;
@@ -89,9 +88,8 @@ mp_lock *mp_lock_close(mp_lock *h) {
 /* ---- the dead ---- */
 
 static uint64_t lock_obituary(const struct mp_slot *dead) {
-  uint32_t ended = w32_get(&dead->ended);
   uint64_t pid = w64_get(&dead->who) & DIED_PID;
-  return pid | DIED_SET | (ended != 0 ? DIED_CODE_KNOWN | (uint64_t)(ended - 1) << 32 : 0);
+  return pid | DIED_SET | (uint64_t)w32_get(&dead->ended) << 32;
 }
 
 /* Frees the lock of a holder that is gone, unless it is free or somebody else's by now. */
@@ -263,7 +261,7 @@ int mp_lock_abandoned(const mp_lock *h, int *pid, int *exitcode) {
   uint64_t died = w64_get_acquire(&lock_of(h)->died);
   if (!(died & DIED_SET)) return MP_EMPTY;
   *pid = (int)(died & DIED_PID);
-  *exitcode = died & DIED_CODE_KNOWN ? (int)(int32_t)(uint32_t)(died >> 32) : MP_EXIT_UNKNOWN;
+  *exitcode = died >> 32 != 0 ? mp_slot_ended_status((uint32_t)(died >> 32)) : MP_EXIT_UNKNOWN;
   return 0;
 }
 
