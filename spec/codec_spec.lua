@@ -1,5 +1,5 @@
 -- Lua values to bytes and back: what crosses, as what bytes, what is refused and why.
-require "spec.helper"
+local helper = require "spec.helper"
 local codec = require "spec.support.codec"
 local through, failure = codec.through, codec.failure
 
@@ -368,6 +368,8 @@ describe("classes", function()
       setmetatable({}, {}), codec.DATA)
     malformed("byte 1: class 'Q' is not registered here", "c7 03 05 a1 51 80")
     malformed("byte 1: class 'Q' is not registered here", "c7 04 06 a1 51 01 80")
+    malformed("byte 1: class 'Q' is not registered here", "c7 03 05 a1 51 80", codec.FULL)
+    malformed("byte 1: a class is not plain data", "c7 02 09 a1 51")
     malformed("byte 1: userdata type 'Q' is not registered here", "c7 04 07 a1 51 01 80")
     malformed("byte 1: a packed object whose class has no unpack function here",
       "c7 08 06 a5 506f696e74 01 80")
@@ -504,6 +506,22 @@ describe("names", function()
     assert.are_not.equal(named, through {function() end, named}[2])
   end)
 
+  it("stand for the methods of userdata types", function()
+    local write = io.stdout.write
+    assert.equal(write, through(function() return write end)())
+    malformed("byte 1: 'no such' has no field of that name here", "c7 0c 03 a0 a7 6e6f2073756368 a2 7878", codec.FULL)
+  end)
+
+  it("stand for a module's tables of functions", function()
+    local Class = {new = function() end, instances = {}}
+    package.loaded["spec.named"] = {Class = Class, data = {1}}
+    local back = through {Class, package.loaded["spec.named"].data, print}
+    assert.equal(Class, back[1])
+    assert.same({1}, back[2])
+    assert.are_not.equal(package.loaded["spec.named"].data, back[2])
+    package.loaded["spec.named"] = nil
+  end)
+
   it("stand for fields that could not travel otherwise", function()
     local odd = setmetatable({}, {})
     package.loaded["spec.named"] = {odd = odd, file = io.tmpfile()}
@@ -526,7 +544,7 @@ describe("names", function()
     package.loaded["spec.loaded_late"] = {}
     kind, err = failure(codec.decode, codec.FULL, message)
     assert.equal("SerializationError", kind)
-    assert.equal("bad message at byte 1: module 'spec.loaded_late' has no field of that name here", err)
+    assert.equal("bad message at byte 1: 'spec.loaded_late' has no field of that name here", err)
     package.loaded["spec.loaded_late"] = nil
   end)
 
@@ -536,6 +554,161 @@ describe("names", function()
     _G.function_of_this_spec = nil
     assert.equal(5, through(f)())
     assert.are_not.equal(f, through(f))
+  end)
+end)
+
+-- A Lua of its own that decodes: it has neither this one's globals nor its classes.
+local function elsewhere(message, program)
+  local file = helper.temporary ".bin"
+  local handle <close> = assert(io.open(file, "wb"))
+  handle:write(message)
+  handle:close()
+  return helper.output(([[
+    package.path = "./?.lua;" .. package.path
+    local codec = require "spec.support.codec"
+    local file = io.open(%q, "rb")
+    local value = codec.decode(codec.FULL, file:read "a")
+    file:close()
+    %s]]):format(file, program))
+end
+
+local function carried(value)
+  return (codec.encode(codec.FULL | codec.CARRY, "value", value))
+end
+
+describe("globals", function()
+  local function set(names)
+    for k in pairs(names) do _G[k] = names[k] or nil end
+  end
+
+  it("that a function reads go along, and theirs, and those of inner functions", function()
+    local env = _ENV
+    function env.spec_double(x) return spec_two() * x end -- luacheck: ignore
+    function env.spec_two() return spec_settings.two end -- luacheck: ignore
+    env.spec_settings = {two = 2}
+    local f = function(x)
+      return (function() return spec_double(x), spec_absent, string.rep("x", 2) end)() -- luacheck: ignore
+    end
+    local message = carried(f)
+    assert.equal("42\tnil\txx\n", elsewhere(message, "print(value(21))"))
+    env.spec_double, env.spec_two, env.spec_settings = nil, nil, nil
+    assert.truthy(message:find("spec_settings", 1, true))
+  end)
+
+  it("are not overwritten, nor sent to those who have them", function()
+    local env = _ENV
+    env.spec_here = "sender's"
+    local f = function() return spec_here end -- luacheck: ignore
+    assert.equal("receiver's\n", elsewhere(carried(f), "spec_here = \"receiver's\" print(value())"))
+    assert.equal("sender's\tsender's\n", elsewhere(carried(f), "print(value(), spec_here)"))
+    codec.present {spec_here = true}
+    local message = carried(f)
+    codec.present(nil)
+    env.spec_here = nil
+    assert.equal("nil\n", elsewhere(message, "print(value())"))
+  end)
+
+  it("that cannot be sent stay behind, with no trace in the message", function()
+    local env = _ENV
+    local shared = {"shared"}
+    env.spec_bad = {{shared, shared}, function() return shared end, coroutine.create(print)}
+    env.spec_good = {shared, shared}
+    local f = function() return spec_bad, spec_good end -- luacheck: ignore
+    local message = carried {f, shared}
+    env.spec_bad, env.spec_good = nil, nil
+    assert.equal("nil\tshared\ttrue\ttrue\n", elsewhere(message,
+      "local bad, good = value[1]() print(bad, good[1][1], good[1] == good[2], good[1] == value[2])"))
+  end)
+
+  it("with long names, and of functions with many constants, go along too", function()
+    local name = ("long_name"):rep(8)
+    local names = {}
+    for i = 1, 300 do names[i] = ("'k%d'"):format(i) end
+    _G[name], _G.spec_far = "long", "far"
+    local f = load(("local t = {%s} return %s, spec_far"):format(table.concat(names, ","), name))
+    local message = carried(f)
+    _G[name], _G.spec_far = nil, nil
+    assert.equal("long\tfar\n", elsewhere(message, "print(value())"))
+  end)
+
+  it("are found in stripped code, and not in an environment of one's own", function()
+    _G.spec_stripped = "stripped"
+    local f = load(string.dump(load "return spec_stripped", true))
+    local own = load("return spec_stripped", "own", "t", {spec_stripped = "own"})
+    local message = carried {f, own}
+    _G.spec_stripped = nil
+    assert.equal("stripped\town\n", elsewhere(message, "print(value[1](), value[2]())"))
+  end)
+
+  it("are none of plain data, and only for the trusted", function()
+    local kind, message = failure(codec.decode, codec.DATA, "\xc9\0\0\0\x06\1\0\0\0\0\x01\x80")
+    assert.equal("SerializationError", kind)
+    assert.equal("bad message at byte 12: a global is not plain data", message)
+    assert.equal(bytes({1, 2}), bytes({1, 2}, codec.FULL | codec.CARRY))
+  end)
+
+  it("cost no more than they hold", function()
+    set {spec_unused = {1}}
+    local message = carried(function() return 1 end)
+    set {spec_unused = false}
+    assert.is_nil(message:find("spec_unused", 1, true))
+  end)
+end)
+
+describe("classes that the receiver lacks", function()
+  local Base, Clock = {}, {}
+  Base.__index = Base
+  function Base.hello() return "hello" end
+  Clock.__index = Clock
+  setmetatable(Clock, {__index = Base, __call = function(class, t) return setmetatable({t = t}, class) end})
+  function Clock:time() return self.t + 1 end
+  codec.register_class("spec.Clock", Clock)
+
+  it("go along with their instances", function()
+    assert.equal("42\thello\ttrue\n", elsewhere(carried {Clock(41), Clock(1)}, [[
+      print(value[1]:time(), value[1].hello(), getmetatable(value[1]) == getmetatable(value[2]))]]))
+    assert.is_nil(codec.differ(Clock(1), codec.decode(codec.FULL, carried(Clock(1)))) or nil)
+  end)
+
+  it("go along as values, and are registered then", function()
+    assert.equal("8\ttrue\n", elsewhere(carried(function(t) return Clock(t) end), [[
+      local clock = value(7)
+      print(clock:time(), getmetatable(codec.through(clock)) == getmetatable(clock))]]))
+    assert.equal(Clock, through(Clock))
+    assert.equal(Clock, through(function() return Clock end)())
+  end)
+
+  it("stay behind where they were not asked for", function()
+    local message = codec.encode(codec.FULL, "value", {Clock(1), Clock})
+    local program = "print(pcall(codec.decode, codec.FULL, MESSAGE))"
+    assert.truthy(elsewhere(carried(1), ([[
+      local good, err = pcall(codec.decode, codec.FULL, %q) print(good, err.message)]]):format(message))
+      :find("false\tbad message at byte %d+: class 'spec.Clock' is not registered here"), program)
+  end)
+
+  it("are loaded with the module that they stand in", function()
+    local file = helper.temporary ".lua"
+    local handle <close> = assert(io.open(file, "w"))
+    handle:write [[
+      local codec = require "spec.support.codec"
+      local Stack = {}
+      Stack.__index = Stack
+      function Stack:top() return self[#self] end
+      codec.register_class("spec.Stack", Stack, {
+        pack = function(s) return table.unpack(s) end,
+        unpack = function(...) return setmetatable({...}, Stack) end})
+      return {Stack = Stack}]]
+    handle:close()
+    local name, path = file:match("([^/]+)%.lua$"), file:match("^(.*/)")
+    local old = package.path
+    package.path = path .. "?.lua;" .. package.path
+    local module = require(name)
+    package.path = old
+    local message = carried(setmetatable({1, 2, 3}, module.Stack))
+    package.loaded[name] = nil
+    assert.equal("3\n", elsewhere("\1", ([[
+      package.path = %q .. package.path
+      print(codec.decode(codec.FULL, %q):top())]]):format(path .. "?.lua;", message)))
   end)
 end)
 

@@ -4,7 +4,7 @@
 **
 **   encode(mode, root, ...) -> bytes, ticket offsets
 **   decode(mode, bytes) -> values
-**   object(n), register_class, register_userdata, data_encode, data_decode
+**   present(names), object(n), register_class, register_userdata, data_encode, data_decode
 */
 #include <string.h>
 
@@ -14,6 +14,7 @@
 #include "src/codec/codec.h"
 
 #define OBJECT "codec_test.object"
+#define PRESENT "codec_test.present"
 
 /* The bytes of the last decode, in memory of exactly their size so that ASan guards its ends. */
 static int decode(lua_State *L) {
@@ -40,7 +41,10 @@ static int encode(lua_State *L) {
   luaL_Buffer b;
   what.mode = (unsigned)luaL_checkinteger(L, 1);
   what.root = luaL_checkstring(L, 2);
-  mp_codec_encode(L, &what, &view);
+  if (lua_getfield(L, LUA_REGISTRYINDEX, PRESENT) == LUA_TTABLE)
+    mp_codec_encode_carry(L, &what, -1, &view);
+  else
+    mp_codec_encode(L, &what, &view);
   luaL_buffinit(L, &b);
   luaL_addlstring(&b, (const char *)view.bytes, view.size);
   luaL_addlstring(&b, (const char *)view.tail, view.tail_size);
@@ -48,6 +52,13 @@ static int encode(lua_State *L) {
   push_offsets(L, &view);
   mp_codec_release(&view);
   return 2;
+}
+
+/* Which globals need not go along: a table with their names as keys, or nil. */
+static int present(lua_State *L) {
+  lua_settop(L, 1);
+  lua_setfield(L, LUA_REGISTRYINDEX, PRESENT);
+  return 0;
 }
 
 static int object(lua_State *L) {
@@ -84,6 +95,7 @@ static void redeem(lua_State *L, const uint64_t t[2]) {
 
 static const luaL_Reg functions[] = {{"encode", encode},
                                      {"decode", decode},
+                                     {"present", present},
                                      {"object", object},
                                      {"number", object_number},
                                      {"register_class", mp_codec_register_class},

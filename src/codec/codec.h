@@ -82,6 +82,13 @@ struct mp_codec_request {
 */
 void mp_codec_encode(lua_State *L, const struct mp_codec_request *what, struct mp_codec_view *out);
 
+/*
+** The same with MP_CODEC_CARRY, and with what the receiver has: at stack index `present` a table
+** whose keys are the names of globals (say, those of when it was forked) that need not go along.
+*/
+void mp_codec_encode_carry(lua_State *L, const struct mp_codec_request *what, int present,
+                           struct mp_codec_view *out);
+
 /* The view's buffer may be reused. After an error in between it need not be called. */
 void mp_codec_release(struct mp_codec_view *view);
 

@@ -335,6 +335,10 @@ static int decode_list(struct decoder *d) {
   return (int)n;
 }
 
+void mp_decode_whole(struct decoder *d) {
+  if (!mp_decode_value(d)) decode_walk(d);
+}
+
 static void decoder_open(struct decoder *d, lua_State *L, const void *bytes, size_t size,
                          unsigned mode) {
   luaL_checkstack(L, DECODE_ROOM + DECODE_SLOTS, NULL);
@@ -360,7 +364,8 @@ int mp_codec_decode(lua_State *L, const void *bytes, size_t size, unsigned mode)
   decoder_open(&d, L, bytes, size, mode);
   envelope = mp_decode_envelope(&d);
   if (mode & MP_CODEC_VALUES) n = decode_list(&d);
-  else if (!mp_decode_value(&d)) decode_walk(&d);
+  else mp_decode_whole(&d);
+  mp_decode_extras(&d);
   if (envelope && d.next) mp_decode_fail(&d, d.next, "no object begins here");
   if (d.at != d.end) mp_decode_fail(&d, d.at, "the message goes on after its value");
   lua_rotate(L, d.base, n);

@@ -38,7 +38,7 @@ struct decoder {
   size_t mark_count;
   size_t promised; /* parts that suspended containers still need: at least a byte each */
   lua_State *L;
-  int base; /* stack index of REFS; then CELLS, MEMORY */
+  int base; /* stack index of REFS; then the slots below */
   int ceiling;
   unsigned mode;
   uint32_t depth, room;
@@ -50,7 +50,8 @@ struct decoder {
 #define REFS_INDEX(d) ((d)->base)
 #define CELLS_INDEX(d) ((d)->base + 1)
 #define MEMORY_INDEX(d) ((d)->base + 2)
-#define DECODE_SLOTS 3
+#define WAITING_INDEX(d) ((d)->base + 3)
+#define DECODE_SLOTS 4
 #define DECODE_ROOM 24
 
 /* decode.c. Values: 1 the value is on top, 0 a container was opened. */
@@ -82,6 +83,15 @@ static inline void mp_decode_note(struct decoder *d, const unsigned char *start)
   lua_pushvalue(d->L, -1);
   lua_rawseti(d->L, REFS_INDEX(d), (lua_Integer)(start - d->body));
 }
+
+/* One value with all its parts; it is on top then. */
+void mp_decode_whole(struct decoder *d);
+
+/* extras.c: after the body. */
+void mp_decode_extras(struct decoder *d);
+/* The name on top is of a class that is not here: replaces it by a table that the message has to
+** define further on. */
+void mp_decode_waiting_class(struct decoder *d, const unsigned char *where);
 
 /* extension.c */
 int mp_decode_extension(struct decoder *d, const unsigned char *start, size_t n, int type);

@@ -13,6 +13,7 @@
 ** pack function may raise; nothing needs cleaning up then (see state.c).
 */
 #include "encode.h"
+#include "globals.h"
 
 #include <lauxlib.h>
 
@@ -121,7 +122,7 @@ int mp_encode_container(struct encoder *e, int slot, int type) {
   }
 }
 
-static void encode_walk(struct encoder *e) {
+void mp_encode_walk(struct encoder *e) {
   while (e->depth > 0 && !e->restart) {
     switch (e->frames[e->depth - 1].kind) {
       case FRAME_ARRAY: mp_encode_step_array(e); break;
@@ -132,12 +133,12 @@ static void encode_walk(struct encoder *e) {
   }
 }
 
-static void encoder_open(struct encoder *e, lua_State *L, unsigned mode, const char *root) {
+static void encoder_open(struct encoder *e, lua_State *L, const struct mp_codec_request *what) {
   memset(e, 0, sizeof *e);
   luaL_checkstack(L, STEP_ROOM, NULL);
   e->L = L;
-  e->mode = mode;
-  e->root = root;
+  e->mode = what->mode;
+  e->root = what->root;
   e->state = mp_codec_acquire(L);
   e->state_index = lua_gettop(L);
   mp_codec_trim(L, e->state_index);
@@ -154,12 +155,14 @@ static void encoder_open(struct encoder *e, lua_State *L, unsigned mode, const c
 /* The start of a message; also after a restart, which keeps only what is known of names. */
 static void encoder_begin(struct encoder *e) {
   struct codec_scratch *c = &e->state->scratch[SCRATCH_BYTES];
+  lua_settop(e->L, KNOWN_INDEX(e));
   lua_settop(e->L, e->state_index + FIXED_SLOTS - 1);
   e->body = e->at = (unsigned char *)c->memory + ENVELOPE_PREFIX;
   e->end = (unsigned char *)c->memory + c->size;
   e->depth = e->entry_count = e->slot_mask = 0;
   e->shared = e->cells = e->ticket_count = 0;
-  e->restart = 0;
+  e->globals = e->classes = 0;
+  e->restart = e->extras = 0;
 }
 
 static void encode_values(struct encoder *e, int first, int count) {
@@ -169,7 +172,8 @@ static void encode_values(struct encoder *e, int first, int count) {
     if (e->mode & MP_CODEC_VALUES) mp_encode_array_head(e, (size_t)count);
     f = mp_encode_frame(e, FRAME_ROOT, first, e->state_index + FIXED_SLOTS - 1);
     f->n = (uint32_t)count;
-    encode_walk(e);
+    mp_encode_walk(e);
+    if (!e->restart) mp_encode_extras(e);
   } while (e->restart);
 }
 
@@ -193,7 +197,7 @@ static void envelope_close(struct encoder *e) {
 static void view_fill(struct encoder *e, struct mp_codec_view *out) {
   uint32_t *tickets = e->state->scratch[SCRATCH_TICKETS].memory;
   uint32_t prefix = 0, i;
-  if (e->shared > 0) {
+  if (e->shared > 0 || e->extras) {
     envelope_close(e);
     prefix = ENVELOPE_PREFIX;
     for (i = 0; i < e->ticket_count; i++) tickets[i] += prefix;
@@ -225,18 +229,33 @@ static int is_tail(lua_State *L, int slot, unsigned mode) {
          lua_rawlen(L, slot) >= TAIL_MIN && lua_rawlen(L, slot) <= WIRE_MAX_SIZE;
 }
 
+static void encode_request(struct encoder *e, int first, int count, struct mp_codec_view *out) {
+  if (is_tail(e->L, first, e->mode)) {
+    encode_tail(e, first, out);
+  } else {
+    encode_values(e, first, count);
+    view_fill(e, out);
+  }
+  lua_settop(e->L, e->state_index);
+}
+
 void mp_codec_encode(lua_State *L, const struct mp_codec_request *what,
                      struct mp_codec_view *out) {
   struct encoder e;
   int first = lua_absindex(L, what->first);
-  encoder_open(&e, L, what->mode, what->root);
-  if (is_tail(L, first, what->mode)) {
-    encode_tail(&e, first, out);
-  } else {
-    encode_values(&e, first, what->count);
-    view_fill(&e, out);
-  }
-  lua_settop(L, e.state_index);
+  encoder_open(&e, L, what);
+  encode_request(&e, first, what->count, out);
+}
+
+void mp_codec_encode_carry(lua_State *L, const struct mp_codec_request *what, int present,
+                           struct mp_codec_view *out) {
+  struct encoder e;
+  int first = lua_absindex(L, what->first);
+  present = lua_absindex(L, present);
+  encoder_open(&e, L, what);
+  e.mode |= MP_CODEC_CARRY;
+  e.present = present;
+  encode_request(&e, first, what->count, out);
 }
 
 int mp_codec_lua_encode(lua_State *L) {

@@ -5,6 +5,8 @@
 #ifndef MP_CODEC_ENCODE_H
 #define MP_CODEC_ENCODE_H
 
+#include <setjmp.h>
+
 #include <lua.h>
 
 #include "state.h"
@@ -49,11 +51,11 @@ struct encoder {
   unsigned char *at, *end; /* where to write, and the buffer's end */
   unsigned char *body;     /* first byte of the message, ENVELOPE_PREFIX left free before it */
   lua_State *L;
-  int state_index; /* of the codec_state; then come KNOWN and ANCHORS */
+  int state_index; /* of the codec_state; then come the slots below */
   int ceiling;     /* stack slots that are known to be there */
   unsigned mode;
   int names;   /* the table of names is ready: look every table up */
-  int restart; /* a module was written as a plain table: begin again, with names */
+  int restart; /* objects were written without names: begin again */
   int scanned; /* all modules were looked through for this message */
   struct frame *frames;
   uint32_t depth, frame_room;
@@ -64,6 +66,10 @@ struct encoder {
   uint32_t shared; /* entries in state SHARED */
   uint32_t cells;
   uint32_t ticket_count;
+  lua_Integer globals, classes; /* that were noted to go along */
+  int extras;                   /* they follow the body */
+  int present;                  /* stack index: names of globals that need not go along; or 0 */
+  jmp_buf *escape;              /* where refusals go that are no errors; or NULL */
   struct codec_state *state;
   const char *root;
 };
@@ -71,7 +77,8 @@ struct encoder {
 #define KNOWN_INDEX(e) ((e)->state_index + 1)
 #define ANCHORS_INDEX(e) ((e)->state_index + 2)
 #define GLOBALS_INDEX(e) ((e)->state_index + 3)
-#define FIXED_SLOTS 4
+#define CARRIED_INDEX(e) ((e)->state_index + 4)
+#define FIXED_SLOTS 5
 
 /* Stack slots that any step may use above the top. */
 #define STEP_ROOM 48
@@ -81,6 +88,7 @@ int mp_encode_container(struct encoder *e, int slot, int type);
 struct frame *mp_encode_frame(struct encoder *e, enum frame_kind kind, int slot, int top);
 void mp_encode_more(struct encoder *e, size_t n);
 void mp_encode_room(struct encoder *e);
+void mp_encode_walk(struct encoder *e);
 
 /* table.c */
 int mp_encode_table(struct encoder *e, int slot);
@@ -94,10 +102,16 @@ void mp_encode_step_stream(struct encoder *e);
 /* function.c */
 int mp_encode_function(struct encoder *e, int slot);
 void mp_encode_step_upvalues(struct encoder *e);
+/* Whether the upvalue of that name, its value on top, is what the receiver's _G replaces. */
+int mp_encode_is_environment(lua_State *L, const char *upvalue);
 
 /* share.c */
 int mp_encode_instance(struct encoder *e, int slot);
 int mp_encode_userdata(struct encoder *e, int slot);
+/* Whether the table is itself a registered class (then it was written). */
+int mp_encode_class(struct encoder *e, int slot);
+/* Keeps n values from stack index `first` on alive until the message is done. */
+void mp_encode_anchor(struct encoder *e, int first, int n);
 
 /* name.c: whether the value travels by name (then it was written); -1: restart */
 int mp_encode_named(struct encoder *e, int slot);
@@ -106,7 +120,8 @@ int mp_encode_names_begin(struct encoder *e);
 
 /* graph.c: the entry of a pointer, made if it is new (*fresh says so) */
 struct entry *mp_graph_entry(struct encoder *e, const void *pointer, int *fresh);
-int mp_graph_has(const struct encoder *e, const void *pointer);
+/* Forgets all but the first n. */
+void mp_graph_truncate(struct encoder *e, uint32_t n);
 
 /* refuse.c: raise with the path; the message is a format for the container at hand */
 __attribute__((noreturn)) void mp_encode_refuse(struct encoder *e, const char *format, ...)

@@ -8,6 +8,8 @@
 #include "decode.h"
 #include "name.h"
 
+#include <lauxlib.h>
+
 static void allow(struct decoder *d, const unsigned char *start, unsigned mode, const char *what) {
   if (!(d->mode & mode)) mp_decode_fail(d, start, "%s is not plain data", what);
 }
@@ -29,15 +31,22 @@ static int decode_back(struct decoder *d, const unsigned char *start, const unsi
   return 1;
 }
 
+/* Its parts, joined by zeros, are the name as name.h has it. */
 static int decode_name(struct decoder *d, const unsigned char *start, const unsigned char *end) {
-  size_t n, key_size = 0;
-  const char *module, *key = NULL;
+  luaL_Buffer b;
+  size_t n;
+  const char *part, *name;
   allow(d, start, MP_CODEC_CODE, "a module's value");
-  module = mp_decode_text(d, end, &n);
-  module = lua_pushlstring(d->L, module, n);
-  if (d->at < end) key = mp_decode_text(d, end, &key_size);
-  if (!mp_name_find(d->L, module, n, key, key_size))
-    mp_decode_fail(d, start, "%s", lua_tostring(d->L, -1));
+  luaL_buffinit(d->L, &b);
+  for (;;) {
+    part = mp_decode_text(d, end, &n);
+    luaL_addlstring(&b, part, n);
+    if (d->at >= end) break;
+    luaL_addchar(&b, '\0');
+  }
+  luaL_pushresult(&b);
+  name = lua_tolstring(d->L, -1, &n);
+  if (!mp_name_find(d->L, name, n)) mp_decode_fail(d, start, "%s", lua_tostring(d->L, -1));
   lua_remove(d->L, -2);
   return finish(d, start, end);
 }
@@ -55,26 +64,72 @@ static int decode_ticket(struct decoder *d, const unsigned char *start, const un
   return finish(d, start, end);
 }
 
-/* Reads a type's name and pushes its description. */
-static void push_description(struct decoder *d, const unsigned char *start,
-                             const unsigned char *end, enum codec_table types, const char *what) {
+/* Reads a userdata type's name and pushes its description. */
+static void push_foreign(struct decoder *d, const unsigned char *start, const unsigned char *end) {
   size_t n;
   const char *name = mp_decode_text(d, end, &n);
-  mp_codec_table(d->L, types);
+  mp_codec_table(d->L, CODEC_FOREIGN);
   lua_pushlstring(d->L, name, n);
   lua_pushvalue(d->L, -1);
   if (lua_rawget(d->L, -3) != LUA_TTABLE)
-    mp_decode_fail(d, start, "%s '%s' is not registered here", what, lua_tostring(d->L, -2));
+    mp_decode_fail(d, start, "userdata type '%s' is not registered here",
+                   lua_tostring(d->L, -2));
   lua_replace(d->L, -3);
   lua_settop(d->L, -2);
 }
 
+/* Pushes the class that comes next: by its registered name, or by where it stands in a module. */
+static void push_class(struct decoder *d, const unsigned char *start, const unsigned char *end) {
+  lua_State *L = d->L;
+  unsigned c = d->at < end ? *d->at : 0;
+  size_t n;
+  const char *name;
+  if (c == WIRE_EXT32 && end - d->at > 6 && d->at[5] == EXT_NAME) {
+    if (!mp_decode_value(d) || lua_type(L, -1) != LUA_TTABLE)
+      mp_decode_fail(d, start, "a class must be a table");
+    return;
+  }
+  name = mp_decode_text(d, end, &n);
+  mp_codec_table(L, CODEC_NAMES);
+  lua_pushlstring(L, name, n);
+  lua_pushvalue(L, -1);
+  if (lua_rawget(L, -3) == LUA_TTABLE) {
+    lua_rawgeti(L, -1, TYPE_CLASS);
+    lua_replace(L, -4);
+    lua_settop(L, -3);
+  } else {
+    lua_settop(L, -2);
+    lua_remove(L, -2);
+    mp_decode_waiting_class(d, start);
+  }
+}
+
 static int decode_instance(struct decoder *d, const unsigned char *start,
                            const unsigned char *end) {
-  push_description(d, start, end, CODEC_NAMES, "class");
-  lua_rawgeti(d->L, -1, TYPE_CLASS);
-  lua_remove(d->L, -2);
+  push_class(d, start, end);
   return mp_decode_table(d, start, end);
+}
+
+static int decode_class(struct decoder *d, const unsigned char *start, const unsigned char *end) {
+  allow(d, start, MP_CODEC_CODE, "a class");
+  push_class(d, start, end);
+  return finish(d, start, end);
+}
+
+/* Pushes the description of the type whose packed object follows. */
+static void push_packed_type(struct decoder *d, const unsigned char *start,
+                             const unsigned char *end, enum codec_table types) {
+  if (types == CODEC_FOREIGN) {
+    push_foreign(d, start, end);
+    return;
+  }
+  push_class(d, start, end);
+  mp_codec_table(d->L, CODEC_CLASSES);
+  lua_insert(d->L, -2);
+  lua_rawget(d->L, -2);
+  lua_remove(d->L, -2);
+  if (lua_type(d->L, -1) != LUA_TTABLE)
+    mp_decode_fail(d, start, "a packed object whose class is not registered here");
 }
 
 static int decode_packed(struct decoder *d, const unsigned char *start, const unsigned char *end,
@@ -82,7 +137,7 @@ static int decode_packed(struct decoder *d, const unsigned char *start, const un
   struct open *o;
   size_t n;
   int marked = mp_decode_marked(d, start);
-  push_description(d, start, end, types, types == CODEC_NAMES ? "class" : "userdata type");
+  push_packed_type(d, start, end, types);
   if (lua_rawgeti(d->L, -1, TYPE_UNPACK) != LUA_TFUNCTION)
     mp_decode_fail(d, start, "a packed object whose class has no unpack function here");
   lua_remove(d->L, -2);
@@ -118,6 +173,7 @@ int mp_decode_extension(struct decoder *d, const unsigned char *start, size_t n,
     case EXT_INSTANCE: return decode_instance(d, start, end);
     case EXT_PACKED: return decode_packed(d, start, end, CODEC_NAMES);
     case EXT_FOREIGN: return decode_packed(d, start, end, CODEC_FOREIGN);
+    case EXT_CLASS: return decode_class(d, start, end);
     case EXT_TICKET: return decode_ticket(d, start, end);
     default: mp_decode_fail(d, start, "extension type %d is unknown", type);
   }

@@ -12,6 +12,7 @@
 ** that is a plain table is a value like any other.
 */
 #include "encode.h"
+#include "globals.h"
 #include "name.h"
 
 static int dump_append(lua_State *L, const void *bytes, size_t n, void *encoder) {
@@ -36,8 +37,10 @@ static void put_code(struct encoder *e, int slot) {
 
 static int encode_code(struct encoder *e, int slot) {
   uint32_t start = extension_begin(e, EXT_FUNCTION);
+  uint32_t dump = here(e) + 5;
   struct frame *f;
   put_code(e, slot);
+  if (e->mode & MP_CODEC_CARRY) mp_encode_find_globals(e, slot, dump, here(e) - dump);
   f = mp_encode_frame(e, FRAME_UPVALUES, slot, lua_gettop(e->L));
   f->extension = start;
   return 0;
@@ -65,16 +68,21 @@ static int put_cell(struct encoder *e, const struct frame *f) {
   return fresh;
 }
 
-static int is_globals(lua_State *L, const char *upvalue, int value) {
-  if (strcmp(upvalue, "_ENV") != 0 || lua_type(L, value) != LUA_TTABLE) return 0;
-  if (!lua_getmetatable(L, value)) return 0;
+int mp_encode_is_environment(lua_State *L, const char *upvalue) {
+  int same;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
+  same = lua_rawequal(L, -1, -2);
+  lua_settop(L, -2);
+  if (same) return 1;
+  if (strcmp(upvalue, "_ENV") != 0 || lua_type(L, -1) != LUA_TTABLE) return 0;
+  if (!lua_getmetatable(L, -1)) return 0;
   lua_settop(L, -2);
   return 1;
 }
 
 static int put_upvalue(struct encoder *e, const char *name, int value) {
   int type = lua_type(e->L, value);
-  if (is_globals(e->L, name, value)) {
+  if (type == LUA_TTABLE && mp_encode_is_environment(e->L, name)) {
     mp_encode_globals(e);
     return 1;
   }

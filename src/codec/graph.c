@@ -76,9 +76,7 @@ struct entry *mp_graph_entry(struct encoder *e, const void *pointer, int *fresh)
   return entry_add(e, pointer);
 }
 
-int mp_graph_has(const struct encoder *e, const void *pointer) {
-  uint32_t i;
-  for (i = 0; i < e->entry_count; i++)
-    if (e->entries[i].pointer == pointer) return 1;
-  return 0;
+void mp_graph_truncate(struct encoder *e, uint32_t n) {
+  e->entry_count = n;
+  if (e->slot_mask > 0) slots_fill(e, e->slot_mask + 1);
 }

@@ -118,6 +118,7 @@ void mp_encode_refuse(struct encoder *e, const char *format, ...) {
   lua_State *L = e->L;
   char reason[200];
   va_list arguments;
+  if (e->escape) longjmp(*e->escape, 1);
   va_start(arguments, format);
   vsnprintf(reason, sizeof reason, format, arguments);
   va_end(arguments);

@@ -12,9 +12,10 @@
 #include <lauxlib.h>
 
 #include "encode.h"
+#include "globals.h"
+#include "name.h"
 
-/* Keeps the values from `first` on alive until the message is done. */
-static void anchor_values(struct encoder *e, int first, int n) {
+void mp_encode_anchor(struct encoder *e, int first, int n) {
   lua_State *L = e->L;
   int i;
   if (lua_type(L, ANCHORS_INDEX(e)) == LUA_TNIL) {
@@ -36,6 +37,20 @@ static void put_type_name(struct encoder *e, int description) {
   lua_settop(e->L, -2);
 }
 
+/* How an instance says what it is: by its class's name, or, for a receiver who may have to load it
+** first, by where the class stands in a module. */
+static void put_class_name(struct encoder *e, int description) {
+  if (e->mode & MP_CODEC_CARRY) {
+    int named;
+    lua_rawgeti(e->L, description, TYPE_CLASS);
+    named = mp_encode_named(e, lua_gettop(e->L));
+    lua_settop(e->L, -2);
+    if (named) return;
+    mp_encode_note_class(e, description);
+  }
+  put_type_name(e, description);
+}
+
 /* The pack function is on top: calls it with the object and opens a frame for its results. */
 static int encode_packed(struct encoder *e, int slot, int description, enum wire_ext type) {
   lua_State *L = e->L;
@@ -47,9 +62,10 @@ static int encode_packed(struct encoder *e, int slot, int description, enum wire
   lua_call(L, 1, LUA_MULTRET);
   n = lua_gettop(L) - first + 1;
   mp_encode_room(e);
-  anchor_values(e, first, n);
+  mp_encode_anchor(e, first, n);
   start = extension_begin(e, type);
-  put_type_name(e, description);
+  if (type == EXT_PACKED) put_class_name(e, description);
+  else put_type_name(e, description);
   put_integer(e, n);
   f = mp_encode_frame(e, FRAME_PACKED, first, description - 1);
   f->n = (uint32_t)n;
@@ -60,7 +76,7 @@ static int encode_packed(struct encoder *e, int slot, int description, enum wire
 
 static int encode_members(struct encoder *e, int slot, int description) {
   uint32_t start = extension_begin(e, EXT_INSTANCE), depth = e->depth;
-  put_type_name(e, description);
+  put_class_name(e, description);
   lua_settop(e->L, description - 1);
   if (mp_encode_plain(e, slot)) {
     extension_end(e, start);
@@ -94,9 +110,25 @@ int mp_encode_instance(struct encoder *e, int slot) {
     lua_settop(L, description - 1);
     return encode_unregistered(e, slot);
   }
+  if ((e->mode & MP_CODEC_CARRY) && mp_encode_names_begin(e)) return 0;
   if (lua_rawgeti(L, description, TYPE_PACK) == LUA_TFUNCTION)
     return encode_packed(e, slot, description, EXT_PACKED);
   return encode_members(e, slot, description);
+}
+
+int mp_encode_class(struct encoder *e, int slot) {
+  lua_State *L = e->L;
+  int description = lua_gettop(L) + 1, found;
+  lua_pushvalue(L, slot);
+  found = push_class(L);
+  if (found) {
+    uint32_t start = extension_begin(e, EXT_CLASS);
+    put_type_name(e, description);
+    mp_encode_note_class(e, description);
+    extension_end(e, start);
+  }
+  lua_settop(L, description - 1);
+  return found;
 }
 
 static void put_ticket(struct encoder *e, const uint64_t ticket[2]) {

@@ -202,8 +202,8 @@ int mp_encode_seen(struct encoder *e, int slot) {
 int mp_encode_table(struct encoder *e, int slot) {
   if (mp_encode_seen(e, slot)) return 1;
   if (e->names) {
-    int named = mp_encode_named(e, slot);
-    if (named != 0) return named > 0;
+    if (mp_encode_named(e, slot)) return 1;
+    if (mp_encode_class(e, slot)) return 1;
   }
   if (lua_getmetatable(e->L, slot)) return mp_encode_instance(e, slot);
   return mp_encode_plain(e, slot);

@@ -46,15 +46,15 @@ enum wire_byte {
 
 /* Extension types. Numbers are for ever; a new layout takes a new number. */
 enum wire_ext {
-  EXT_ENVELOPE = 1, /* u32 marks, body, [globals], marks x u32: only as a whole message */
+  EXT_ENVELOPE = 1, /* u32 marks, body, [extras], marks x u32: only as a whole message */
   EXT_BACK = 2,     /* u32 offset of an object met before */
-  EXT_NAME = 3,     /* str module, [str key] */
+  EXT_NAME = 3,     /* str module, [str field]; or an empty str, str type, str method */
   EXT_FUNCTION = 4, /* bin dump, then for each upvalue: uint cell, value if the cell is new */
-  EXT_INSTANCE = 5, /* str class, map or array */
-  EXT_PACKED = 6,   /* str class, uint n, n values: what pack returned */
+  EXT_INSTANCE = 5, /* class (str, or an EXT_NAME), map or array */
+  EXT_PACKED = 6,   /* class, uint n, n values: what pack returned */
   EXT_FOREIGN = 7,  /* str metatable, uint n, n values */
   EXT_TICKET = 8,   /* 16 bytes */
-  EXT_CLASS = 9     /* str class, [definition: map, metatable (map or nil)] */
+  EXT_CLASS = 9     /* str class: the class itself */
 };
 
 /* ext32 header and the number of marks, in front of an envelope's body */
