@@ -61,6 +61,67 @@ MP_API mp_deadline mp_in(double seconds);
 
 typedef struct mp_context mp_context;
 
+/* ---- processes ----------------------------------------------------------------------- */
+
+/* A process that this one has started, or the one that has started this one. A handle is used
+** with the context that it was made with, and closed before that. */
+typedef struct mp_process mp_process;
+
+typedef struct mp_process_options {
+  const char *name; /* what mp_dump calls it; NULL: nothing */
+  int daemon;       /* terminated when this process ends, killed when this process is killed */
+  int copy;         /* a bare fork: the child keeps its standard input, signal handlers and mask, and
+                    ** nobody waits for it; mp_process_reap may know its end */
+} mp_process_options;
+
+/* Forks, after flushing the C library's streams. In the child *out is NULL, it takes part in the
+** session with all handles, and ends by mp_process_exit. -EAGAIN, -ENOMEM, -EUSERS, -EMFILE: there
+** is no child. MP_LOST only in the child: the parent died at once; it takes part in nothing. */
+MP_API MP_MUST_USE int mp_process_start(mp_context *c, const mp_process_options *o,
+                                        mp_process **out);
+
+/* Ends the process that the context lives in: as mp_process_finish, then the streams are flushed
+** and what the context holds is given up. No handler of atexit runs. */
+MP_API void mp_process_exit(mp_context *c, int status) __attribute__((noreturn));
+
+/* Waits for the end. MP_TIMEOUT: it runs still. MP_INTERRUPTED. -ECHILD: a handle of another
+** process. Afterwards it is reaped. */
+MP_API MP_MUST_USE int mp_process_join(mp_process *p, mp_deadline until);
+
+/* Its exit code, or minus the signal that killed it. MP_TIMEOUT: it runs still. MP_LOST: it has
+** ended, but the host has reaped it and it left no word. -ECHILD: as above. */
+MP_API MP_MUST_USE int mp_process_exit_code(mp_process *p, int *code);
+
+/* Sends a signal, to that process and no other; 0 also when it has ended already. */
+MP_API MP_MUST_USE int mp_process_signal(mp_process *p, int signal_number);
+
+/* A descriptor that becomes readable when the process ends; it belongs to the handle. -EMFILE. */
+MP_API MP_MUST_USE int mp_process_sentinel(mp_process *p, int *fd);
+
+MP_API int mp_process_id(const mp_process *p);
+
+/* Forgets the handle, not the process. */
+MP_API mp_process *mp_process_close(mp_process *p);
+
+/* Reaps those children of the context that have ended; the number of those that have not, without
+** the bare forks. */
+MP_API int mp_process_reap(mp_context *c);
+
+/* The process that has started this one by mp_process_start. -ESRCH: nobody has. */
+MP_API MP_MUST_USE int mp_process_parent(mp_context *c, mp_process **out);
+
+/* Terminates the context's daemons (kills them after two seconds) and waits for its other children.
+** Not interruptible: Ctrl-C ends the process. */
+MP_API void mp_process_finish(mp_context *c);
+
+/* Asks for mp_process_finish at the end of this process, by atexit. -ENOMEM. */
+MP_API MP_MUST_USE int mp_process_finish_at_exit(mp_context *c);
+
+/* The context's children are nobody's from now on: to be called before it is closed. */
+MP_API void mp_process_abandon(mp_context *c);
+
+/* ---- shared objects -------------------------------------------------------------------- */
+
 /* The name of a shared object, as it travels in a message. */
 typedef struct mp_ticket {
   uint64_t word[2];

@@ -75,6 +75,20 @@ void mp_context_collect(struct mp_context *c, uint32_t tag, uint32_t *ended) {
   (void)slot_bury(c, index);
 }
 
+void mp_context_end(struct mp_context *c, uint32_t status) {
+  uint32_t index = mp_tag_index(c->tag);
+  w32_put(&c->slot->ended, status + 1);
+  slot_clean(c, index);
+  /* dead before the process is: the parent needs not look, and finds nothing left to clean */
+  mp_slot_abandon(c, index);
+  c->guard_value = 0;
+}
+
+void mp_context_each(void (*visit)(struct mp_context *c)) {
+  for (struct mp_context *c = session.contexts; c != NULL; c = c->next)
+    if (mp_context_valid(c)) visit(c);
+}
+
 void mp_context_tend(struct mp_context *c, bool now) {
   mp_w64 *last = &mp_arena_head(&c->arena)->last_scan;
   uint64_t time = (uint64_t)mp_clock_now(), seen = w64_get(last);

@@ -37,6 +37,14 @@ bool mp_context_bury(struct mp_context *c, uint32_t tag);
 /* Buries a tracked child and frees its slot; *ended: 1 + the status that it stored itself, or 0. */
 void mp_context_collect(struct mp_context *c, uint32_t tag, uint32_t *ended);
 
+/* The last act of a process: stores the status for whoever collects it, gives up all that the
+** participant has, and leaves the slot as a dead one's. The context is of no use afterwards; its
+** private memory stays. */
+void mp_context_end(struct mp_context *c, uint32_t status);
+
+/* Calls visit for each context of this process that is valid here. */
+void mp_context_each(void (*visit)(struct mp_context *c));
+
 /* Looks at every participant and cleans up after the dead; not more often than every 100 ms in
 ** the whole session, unless `now`. */
 void mp_context_tend(struct mp_context *c, bool now);

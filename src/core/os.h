@@ -144,6 +144,33 @@ int mp_os_wait_child(int32_t pid, int pidfd, int nohang, int *status);
 ** mp_os_parent_pid afterwards: the parent may have ended before. */
 int mp_os_parent_death_signal(int sig);
 
+/* _exit: no handler of anybody's runs, no buffer is flushed. */
+void mp_os_exit(int status) __attribute__((noreturn));
+
+/* Blocks all signals of this thread, and puts back what was. For the time of a fork: a signal that
+** comes meanwhile waits, and runs no handler in the wrong process. */
+struct mp_os_mask {
+  uint64_t words[16];
+};
+void mp_os_signals_block(struct mp_os_mask *before);
+void mp_os_signals_restore(const struct mp_os_mask *before);
+
+/* For a child: every handler goes, what is ignored stays ignored (but for SIGCHLD, so that the child
+** can wait for children of its own), and nothing is blocked any more. */
+void mp_os_signals_reset(void);
+void mp_os_signal_reset(int sig); /* the same for one signal, without the mask */
+
+/* Handles a signal, unless it is ignored: then it stays so, and the result is 0 as well. System
+** calls that it interrupts are not restarted. */
+int mp_os_signal_handler(int sig, void (*handler)(int));
+
+/* For a child: standard input is the null device, and what was read ahead of it is forgotten. */
+int mp_os_stdin_null(void);
+
+/* A descriptor of ours must not be one that the standard streams may get: the same descriptor, or a
+** copy from 3 on, and the first one is closed; -errno, and it is closed too. */
+int mp_os_raise_above_stdio(int fd);
+
 /* Processors that are on; at least 1. */
 int mp_os_cpu_count(void);
 

@@ -42,7 +42,7 @@ static int memfd_make(const char *name) {
   unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
   int fd = MP_TRY(memfd_noexec, (int)syscall(SYS_memfd_create, name, flags | MFD_NOEXEC_SEAL));
   if (fd < 0 && mp_os_absent(errno)) fd = MP_CALL((int)syscall(SYS_memfd_create, name, flags));
-  return fd < 0 ? -errno : fd;
+  return fd < 0 ? -errno : mp_os_raise_above_stdio(fd);
 }
 
 /* The limit is looked at first, as growing past it raises SIGXFSZ in the host. */

@@ -103,6 +103,8 @@ struct mp_context {
   uint32_t child;              /* context.c: 1 + slot reserved for a child, between prepare and end */
   struct mp_context *next; /* context.c: all contexts of this process */
   void *owner;             /* context.c: the thread whose fork() this context follows */
+  struct mp_process *children; /* process.c: those that it started and that are not reaped yet */
+  bool finishes;           /* process.c: the process's end waits for these children */
 };
 
 static inline void *mp_at(const struct mp_context *c, mp_ref ref) {

@@ -1,0 +1,312 @@
+/*
+** Process: children of this process, from fork to reaping.
+**
+** Structure: a private record for each child in its context's list, until the child is reaped; the
+** user's handle is the same record. The child has a slot in the process table, which outlives it
+** until its parent has collected it.
+** Lock: none; a context is used by one thread at a time. Nothing here is shared but the slot's word
+** `ended`, written once by the child itself.
+** Invariant: we wait for this pid alone, never for -1, and handle no SIGCHLD. Until we have seen its
+** end, a pidfd keeps a signal from reaching a stranger with the same pid.
+** Death: a child's end makes its pidfd readable, whatever it was doing; its slot tells what has to
+** be cleaned, and its status where the host was faster to reap it. A parent that dies leaves its
+** children to init; daemons are on a leash (process_leash.c). A fork's records of its parent's
+** children are recognised by their generation, and dropped.
+*/
+#include "process.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "os.h"
+
+#define LOOK_EVERY INT64_C(500000000) /* a signal may come right before a sleep: 500 ms */
+#define NAP_FIRST INT64_C(1000000)    /* without a descriptor to sleep on: 1 ms doubling */
+#define NAP_LAST INT64_C(50000000)    /* to 50 ms */
+#define UNKNOWN_STATUS 255
+
+/* private; this process as somebody's child */
+static struct {
+  int32_t starter; /* pid of who has started it; 0: nobody */
+  int life;        /* where pidfds are absent: a pipe's end that closes when we end; or 0 */
+  int pidfds;      /* whether the system has them: 0 not known yet, 1, -1 */
+} self;
+
+static bool process_foreign(const struct mp_process *p) {
+  return p->context == NULL || p->generation != p->context->guard_value ||
+         !mp_context_valid(p->context);
+}
+
+/* ---- the end of a child ---- */
+
+static void process_unlink(struct mp_process *p) {
+  struct mp_process **at = &p->context->children;
+  while (*at != NULL && *at != p) at = &(*at)->next;
+  if (*at == p) *at = p->next;
+}
+
+static void process_free(struct mp_process *p) {
+  mp_os_close(p->fd);
+  free(p);
+}
+
+/* The child has ended and is reaped. A record that no user has goes with it. */
+static void process_ended(struct mp_process *p, bool known, int status) {
+  uint32_t ended = 0;
+  if (!p->starter) {
+    mp_context_collect(p->context, p->tag, &ended);
+    process_unlink(p);
+  }
+  p->ended = true;
+  p->known = known || ended != 0;
+  p->status = known ? status : ended != 0 ? (int)ended - 1 : UNKNOWN_STATUS;
+  if (!p->lent) p->fd = mp_os_close(p->fd);
+  if (!p->kept) process_free(p);
+}
+
+/* 0: it has ended; it is no longer looked at, and p may be gone. MP_TIMEOUT: it runs. */
+static int process_look(struct mp_process *p) {
+  int status = UNKNOWN_STATUS;
+  if (p->starter) {
+    if (mp_os_parent_pid() == p->pid) return MP_TIMEOUT;
+    process_ended(p, false, status);
+    return 0;
+  }
+  int r = mp_os_wait_child(p->pid, p->pidfd ? p->fd : -1, 1, &status);
+  if (r == MP_TIMEOUT) return r;
+  process_ended(p, r == 0, status);
+  return 0;
+}
+
+/* Sleeps until the child may have ended, or `until`. -EINTR: a signal came. */
+static int process_sleep(const struct mp_process *p, mp_deadline until, unsigned nap) {
+  struct pollfd end = {.fd = p->fd, .events = POLLIN};
+  int64_t longest = LOOK_EVERY;
+  int64_t shortest = nap < 6 ? NAP_FIRST << nap : NAP_LAST;
+  int r = p->fd < 0 ? 1 : mp_os_poll(&end, 1, mp_clock_cap(until, longest));
+  /* A pipe may have closed early, by the child's own hand. */
+  if (r > 0 && !p->pidfd) r = mp_os_poll(NULL, 0, mp_clock_cap(until, shortest));
+  return r < 0 ? r : 0;
+}
+
+static bool process_interrupted(const struct mp_context *c) {
+  return c->interrupted != NULL && c->interrupted(c->interrupted_arg) != 0;
+}
+
+static int process_wait(struct mp_process *p, mp_deadline until, bool quietly) {
+  if (p->ended) return 0;
+  if (process_foreign(p)) return -ECHILD;
+  struct mp_context *c = p->context;
+  for (unsigned nap = 0;; nap++) {
+    if (process_look(p) == 0) return 0;
+    if (until <= mp_clock_now()) return MP_TIMEOUT;
+    int64_t before = mp_clock_now();
+    int r = process_sleep(p, until, nap);
+    bool slept = mp_clock_now() - before >= LOOK_EVERY;
+    if (!quietly && (r == -EINTR || slept || p->fd < 0) && process_interrupted(c))
+      return MP_INTERRUPTED;
+    if (slept && c->tend != NULL) c->tend(c);
+  }
+}
+
+int mp_process_join(mp_process *p, mp_deadline until) {
+  return process_wait(p, until, false);
+}
+
+int mp_process_wait_quietly(struct mp_process *p, mp_deadline until) {
+  return process_wait(p, until, true);
+}
+
+int mp_process_exit_code(mp_process *p, int *code) {
+  int r = process_wait(p, MP_NOW, true);
+  if (r != 0) return r;
+  if (!p->known) return MP_LOST;
+  *code = p->status;
+  return 0;
+}
+
+int mp_process_signal(mp_process *p, int signal_number) {
+  int r = process_wait(p, MP_NOW, true);
+  if (r != MP_TIMEOUT) return r;
+  r = mp_os_signal_process(p->pid, p->pidfd ? p->fd : -1, signal_number);
+  return r == -ESRCH ? 0 : r;
+}
+
+/* ---- handles ---- */
+
+/* A descriptor that is readable now and for ever. */
+static int sentinel_of_ended(int *fd) {
+  int r = mp_os_eventfd(fd);
+  return r == 0 ? mp_os_eventfd_post(*fd) : r;
+}
+
+int mp_process_sentinel(mp_process *p, int *fd) {
+  int r = 0;
+  if (!p->ended && process_foreign(p)) return -ECHILD;
+  if (p->fd < 0 && !p->ended) {
+    r = mp_os_pidfd(p->pid, &p->fd);
+    p->pidfd = r == 0;
+    if (r == -ESRCH && process_look(p) == 0) r = 0;
+  }
+  if (p->fd < 0 && p->ended) r = sentinel_of_ended(&p->fd);
+  if (r != 0) return r;
+  p->lent = true;
+  *fd = p->fd;
+  return 0;
+}
+
+int mp_process_id(const mp_process *p) {
+  return p->pid;
+}
+
+mp_process *mp_process_close(mp_process *p) {
+  if (p == NULL) return NULL;
+  p->kept = false;
+  if (p->ended || p->starter || p->context == NULL) process_free(p);
+  return NULL;
+}
+
+/* Children of our parent, as its fork has left them to us. */
+void mp_process_disown(struct mp_context *c) {
+  struct mp_process **at = &c->children;
+  while (*at != NULL) {
+    struct mp_process *p = *at;
+    if (!process_foreign(p)) {
+      at = &p->next;
+      continue;
+    }
+    *at = p->next;
+    p->fd = mp_os_close(p->fd);
+    p->context = NULL;
+    if (!p->kept) free(p);
+  }
+}
+
+int mp_process_reap(mp_context *c) {
+  int running = 0;
+  mp_process_disown(c);
+  for (struct mp_process *p = c->children, *next; p != NULL; p = next) {
+    next = p->next;
+    if (process_look(p) == MP_TIMEOUT && !p->copy) running++;
+  }
+  return running;
+}
+
+void mp_process_abandon(mp_context *c) {
+  mp_process_disown(c);
+  for (struct mp_process *p = c->children, *next; p != NULL; p = next) {
+    next = p->next;
+    p->context = NULL;
+    if (!p->kept) process_free(p);
+  }
+  c->children = NULL;
+}
+
+/* ---- the beginning ---- */
+
+struct birth {
+  const mp_process_options *options;
+  int32_t parent;
+  bool by_main_thread;
+  int life[2]; /* a pipe in place of a pidfd, or -1 */
+};
+
+static bool have_pidfds(void) {
+  if (self.pidfds == 0) {
+    int fd;
+    self.pidfds = mp_os_pidfd(mp_os_pid(), &fd) == -ENOSYS ? -1 : 1;
+    if (self.pidfds > 0) mp_os_close(fd);
+  }
+  return self.pidfds > 0;
+}
+
+static int birth_prepare(const mp_process_options *o, struct birth *b) {
+  *b = (struct birth){.options = o, .parent = mp_os_pid(), .life = {-1, -1}};
+  b->by_main_thread = o->daemon && mp_os_tid() == b->parent;
+  return have_pidfds() ? 0 : mp_os_pipe(b->life);
+}
+
+static void birth_undo(struct birth *b) {
+  mp_os_close(b->life[0]);
+  mp_os_close(b->life[1]);
+}
+
+/* The child forgets what was its parent's, and says who it is. Signals are blocked still. */
+static void child_settle(struct mp_context *c, const struct birth *b) {
+  const mp_process_options *o = b->options;
+  mp_process_disown(c);
+  mp_os_close(b->life[0]);
+  if (self.life > 0) mp_os_close(self.life);
+  self.life = b->life[1];
+  if (o->name != NULL) strncpy(c->slot->name, o->name, MP_SLOT_NAME - 1);
+  if (o->copy) return;
+  self.starter = b->parent;
+  if (o->daemon) mp_process_leash(b->parent, b->by_main_thread);
+  (void)mp_os_stdin_null(); /* no null device here: then it reads what its parent reads */
+  mp_os_signals_reset();
+}
+
+static void parent_settle(struct mp_context *c, struct mp_process *p, const struct birth *b) {
+  mp_os_close(b->life[1]);
+  p->fd = b->life[0];
+  if (p->fd < 0) p->pidfd = mp_os_pidfd(p->pid, &p->fd) == 0;
+  p->context = c;
+  p->generation = c->guard_value;
+  p->daemon = b->options->daemon;
+  p->copy = b->options->copy;
+  p->next = c->children;
+  c->children = p;
+}
+
+/* fork with no signal handler in the child and no buffer doubled. 0 in both processes. */
+static int process_fork(struct mp_context *c, struct mp_process *p, struct birth *b) {
+  struct mp_os_mask mask;
+  int pid = -1;
+  fflush(NULL);
+  mp_os_signals_block(&mask);
+  int r = mp_context_fork(c, true, &pid, &p->tag);
+  if (r == 0) p->pid = pid;
+  if (r == 0 && pid == 0 && !mp_context_valid(c)) r = MP_LOST;
+  if (r == 0 && pid == 0) child_settle(c, b);
+  if (r == 0 && pid != 0) parent_settle(c, p, b);
+  if (pid != 0 || b->options->copy || r != 0) mp_os_signals_restore(&mask);
+  return r;
+}
+
+int mp_process_start(mp_context *c, const mp_process_options *o, mp_process **out) {
+  struct birth b;
+  (void)mp_process_reap(c);
+  struct mp_process *p = calloc(1, sizeof *p);
+  if (p == NULL) return -ENOMEM;
+  p->fd = -1;
+  p->kept = true;
+  int r = birth_prepare(o, &b);
+  if (r == 0) {
+    r = process_fork(c, p, &b);
+    if (r < 0) birth_undo(&b);
+  }
+  bool child = p->pid == 0; /* or nothing was forked */
+  if (child) free(p);
+  if (r == 0) *out = child ? NULL : p;
+  return r;
+}
+
+int mp_process_parent(mp_context *c, mp_process **out) {
+  if (self.starter == 0) return -ESRCH;
+  struct mp_process *p = calloc(1, sizeof *p);
+  if (p == NULL) return -ENOMEM;
+  p->context = c;
+  p->generation = c->guard_value;
+  p->pid = self.starter;
+  p->starter = p->kept = true;
+  p->fd = -1;
+  p->pidfd = mp_os_pidfd(p->pid, &p->fd) == 0;
+  (void)process_look(p); /* ended: then the descriptor may be a stranger's, and is closed */
+  *out = p;
+  return 0;
+}

@@ -1,0 +1,74 @@
+/*
+** The end of a process that has children: daemons are terminated, the others are waited for.
+**
+** Structure: nothing of its own; it walks the children of a context (process.c), and at exit those
+** of each context that asked for it. Lock: none, as there. Invariant: nothing here runs code of the
+** host or of an interpreter, as it may run when that is gone already. A daemon that does not mind
+** being terminated is killed after two seconds, so that nothing is waited for in vain but a child
+** that is no daemon. Death: who dies in here leaves what any dead parent leaves.
+*/
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "os.h"
+#include "process.h"
+
+#define PATIENCE INT64_C(2000000000) /* 2 s */
+
+/* The first child that is (or is not) a daemon. Bare copies are nobody's care. */
+static struct mp_process *child_find(const struct mp_context *c, bool daemon) {
+  struct mp_process *p = c->children;
+  while (p != NULL && (p->daemon != daemon || p->copy)) p = p->next;
+  return p;
+}
+
+static void daemons_signal(const struct mp_context *c, int sig) {
+  for (const struct mp_process *p = c->children; p != NULL; p = p->next)
+    if (p->daemon) (void)mp_os_signal_process(p->pid, p->pidfd ? p->fd : -1, sig);
+}
+
+/* Waits for all daemons, or for all others. A child that has ended leaves the list. */
+static int children_wait(struct mp_context *c, bool daemons, mp_deadline until) {
+  int r = 0;
+  for (struct mp_process *p; r == 0 && (p = child_find(c, daemons)) != NULL;)
+    r = mp_process_wait_quietly(p, until);
+  return r;
+}
+
+void mp_process_finish(mp_context *c) {
+  fflush(NULL);
+  if (mp_process_reap(c) == 0) return;
+  /* nobody is left who would do something else with Ctrl-C than end */
+  mp_os_signal_reset(SIGINT);
+  daemons_signal(c, SIGTERM);
+  (void)children_wait(c, false, MP_FOREVER);
+  if (children_wait(c, true, mp_clock_after(PATIENCE)) != MP_TIMEOUT) return;
+  daemons_signal(c, SIGKILL);
+  (void)children_wait(c, true, MP_FOREVER);
+}
+
+void mp_process_exit(mp_context *c, int status) {
+  mp_process_finish(c);
+  fflush(NULL);
+  if (mp_context_valid(c)) mp_context_end(c, (uint32_t)status & 255);
+  mp_os_exit(status);
+}
+
+static void finish_if_asked(struct mp_context *c) {
+  if (c->finishes) mp_process_finish(c);
+}
+
+static void finish_all(void) {
+  mp_context_each(finish_if_asked);
+}
+
+int mp_process_finish_at_exit(mp_context *c) {
+  static bool registered; /* for the life of the process; a fork's child inherits both */
+  if (!registered && atexit(finish_all) != 0) return -ENOMEM;
+  registered = true;
+  c->finishes = true;
+  return 0;
+}
