@@ -72,6 +72,7 @@ typedef struct mp_process_options {
   int daemon;       /* terminated when this process ends, killed when this process is killed */
   int copy;         /* a bare fork: the child keeps its standard input, signal handlers and mask, and
                     ** nobody waits for it; mp_process_reap may know its end */
+  void (*interrupt)(int); /* the child's handler of SIGINT from its first moment; NULL: it kills */
 } mp_process_options;
 
 /* Forks, after flushing the C library's streams. In the child *out is NULL, it takes part in the

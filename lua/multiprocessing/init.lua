@@ -17,6 +17,9 @@ names("core", [[sleep time monotonic getpid getppid cpu_count process_cpu_count 
 names("errors", [[Error Empty Full ShutDown TimeoutError EOFError BrokenPipeError OSError ValueError
   TypeError ProcessError BufferTooShort AuthenticationError BrokenBarrierError WorkerLostError
   CancelledError RemoteError MemoryError SerializationError]])
+names("process", "Process current_process parent_process active_children fork freeze_support")
+names("context", "get_context get_start_method set_start_method get_all_start_methods")
+names("log", "get_logger log_to_stderr")
 
 return setmetatable(mp, {__index = function(_, name)
   local module = home[name]

@@ -61,6 +61,9 @@ struct mp_lua_state *mp_lua_state_of(lua_State *L);
 /* This state's participant, opened at first use. Raises MemoryError, ProcessError. */
 struct mp_context *mp_lua_context(lua_State *L);
 
+/* Before the state's participant is closed: waits for its children where the host asked for that. */
+void mp_lua_process_end(struct mp_lua_state *s);
+
 /* The table with the functions that C offers to our Lua files; as `require "multiprocessing.core"`. */
 int luaopen_multiprocessing_core(lua_State *L);
 

@@ -68,6 +68,7 @@ void mp_lua_require(lua_State *L, const char *name) {
 static int state_gc(lua_State *L) {
   struct mp_lua_state *s = (struct mp_lua_state *)lua_touserdata(L, 1);
   s->ended = true;
+  mp_lua_process_end(s);
   s->context = mp_context_close(s->context);
   return 0;
 }

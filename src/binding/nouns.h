@@ -10,7 +10,8 @@
 
 #define MP_LUA_NOUNS(open) \
   open(host)               \
-  open(session)
+  open(session)            \
+  open(process)
 
 #define MP_LUA_DECLARE(noun) void mp_lua_open_##noun(lua_State *L);
 MP_LUA_NOUNS(MP_LUA_DECLARE)

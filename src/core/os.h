@@ -131,6 +131,9 @@ int mp_os_pidns(uint64_t *id);
 ** whatever the kernel said; -ESRCH: no such process. */
 int mp_os_pidfd(int32_t pid, int *fd);
 
+/* Signals whose numbers POSIX fixes. */
+enum { MP_OS_INTERRUPT = 2, MP_OS_KILL = 9, MP_OS_TERMINATE = 15 };
+
 /* Sends a signal to one process: through pidfd if that is >= 0 (never a stranger that got the pid
 ** later), else, or where it is absent, by pid, which must be positive. Signal 0 only asks. */
 int mp_os_signal_process(int32_t pid, int pidfd, int sig);
@@ -144,6 +147,12 @@ int mp_os_wait_child(int32_t pid, int pidfd, int nohang, int *status);
 ** mp_os_parent_pid afterwards: the parent may have ended before. */
 int mp_os_parent_death_signal(int sig);
 
+/* How many threads this process has; 0: unknown. */
+int mp_os_threads(void);
+
+/* The file that this process runs, as an absolute path. -ENAMETOOLONG; -ENOENT: no /proc. */
+int mp_os_executable(char *path, size_t size);
+
 /* _exit: no handler of anybody's runs, no buffer is flushed. */
 void mp_os_exit(int status) __attribute__((noreturn));
 
@@ -156,13 +165,10 @@ void mp_os_signals_block(struct mp_os_mask *before);
 void mp_os_signals_restore(const struct mp_os_mask *before);
 
 /* For a child: every handler goes, what is ignored stays ignored (but for SIGCHLD, so that the child
-** can wait for children of its own), and nothing is blocked any more. */
-void mp_os_signals_reset(void);
-void mp_os_signal_reset(int sig); /* the same for one signal, without the mask */
-
-/* Handles a signal, unless it is ignored: then it stays so, and the result is 0 as well. System
-** calls that it interrupts are not restarted. */
-int mp_os_signal_handler(int sig, void (*handler)(int));
+** can wait for children of its own), SIGINT gets this handler unless it is ignored or the handler
+** NULL, and nothing is blocked any more. System calls that the handler interrupts end with -EINTR. */
+void mp_os_signals_reset(void (*interrupt)(int));
+void mp_os_signal_reset(int sig); /* the same for one signal, without handler and mask */
 
 /* For a child: standard input is the null device, and what was read ahead of it is forgotten. */
 int mp_os_stdin_null(void);
@@ -195,6 +201,9 @@ int mp_os_close(int fd);
 /* As ppoll with an absolute deadline: the number of descriptors with events, 0 at the deadline
 ** and never before it, -EINTR. */
 int mp_os_poll(struct pollfd *fds, size_t n, mp_deadline until);
+
+/* Waits until fd is readable or its other end is gone: 1; 0 at the deadline; -EINTR. fd -1: sleeps. */
+int mp_os_wait_readable(int fd, mp_deadline until);
 
 int mp_os_dup(int fd, int *copy);                  /* a second descriptor for the same thing */
 int mp_os_file_size(int fd, uint64_t *bytes);

@@ -196,3 +196,23 @@ int mp_os_wait_child(int32_t pid, int pidfd, int nohang, int *status) {
 int mp_os_parent_death_signal(int sig) {
   return MP_CALL(prctl(PR_SET_PDEATHSIG, (unsigned long)sig, 0, 0, 0)) < 0 ? -errno : 0;
 }
+
+/* ---- this process ---- */
+
+/* glibc from 2.32 on; elsewhere it is not there. True: certainly one thread. */
+extern char __libc_single_threaded __attribute__((weak));
+
+int mp_os_threads(void) {
+  struct stat s;
+  if (&__libc_single_threaded != NULL && __libc_single_threaded) return 1;
+  if (MP_TRY(proc, stat("/proc/self/task", &s)) < 0 || s.st_nlink < 3) return 0;
+  return (int)s.st_nlink - 2; /* a folder for each, and . and .. */
+}
+
+int mp_os_executable(char *path, size_t size) {
+  ssize_t n = MP_TRY(proc, readlink("/proc/self/exe", path, size));
+  if (n < 0) return -errno;
+  if ((size_t)n >= size) return -ENAMETOOLONG;
+  path[n] = '\0';
+  return 0;
+}

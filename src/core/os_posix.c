@@ -90,6 +90,11 @@ int mp_os_poll(struct pollfd *fds, size_t n, mp_deadline until) {
   return r < 0 ? -errno : r;
 }
 
+int mp_os_wait_readable(int fd, mp_deadline until) {
+  struct pollfd p = { .fd = fd, .events = POLLIN };
+  return mp_os_poll(&p, 1, until);
+}
+
 int mp_os_nonblocking(int fd, int on) {
   int flags = MP_CALL(fcntl(fd, F_GETFL));
   if (flags < 0) return -errno;

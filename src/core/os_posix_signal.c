@@ -44,20 +44,21 @@ void mp_os_signal_reset(int sig) {
   (void)sigaction(sig, &now, NULL);
 }
 
-void mp_os_signals_reset(void) {
-  sigset_t none;
-  for (int sig = 1; sig < NSIG; sig++) mp_os_signal_reset(sig);
-  sigemptyset(&none);
-  pthread_sigmask(SIG_SETMASK, &none, NULL);
-}
-
-int mp_os_signal_handler(int sig, void (*handler)(int)) {
+static void signal_handle(int sig, void (*handler)(int)) {
   struct sigaction now;
-  if (sigaction(sig, NULL, &now) < 0) return -errno;
-  if (!(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_IGN) return 0;
+  if (sigaction(sig, NULL, &now) < 0) return;
+  if (!(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_IGN) return;
   memset(&now, 0, sizeof now);
   now.sa_handler = handler;
-  return sigaction(sig, &now, NULL) < 0 ? -errno : 0;
+  (void)sigaction(sig, &now, NULL);
+}
+
+void mp_os_signals_reset(void (*interrupt)(int)) {
+  sigset_t none;
+  for (int sig = 1; sig < NSIG; sig++) mp_os_signal_reset(sig);
+  if (interrupt != NULL) signal_handle(SIGINT, interrupt);
+  sigemptyset(&none);
+  pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
 int mp_os_stdin_null(void) {

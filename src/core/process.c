@@ -16,8 +16,6 @@
 #include "process.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,12 +83,11 @@ static int process_look(struct mp_process *p) {
 
 /* Sleeps until the child may have ended, or `until`. -EINTR: a signal came. */
 static int process_sleep(const struct mp_process *p, mp_deadline until, unsigned nap) {
-  struct pollfd end = {.fd = p->fd, .events = POLLIN};
   int64_t longest = LOOK_EVERY;
   int64_t shortest = nap < 6 ? NAP_FIRST << nap : NAP_LAST;
-  int r = p->fd < 0 ? 1 : mp_os_poll(&end, 1, mp_clock_cap(until, longest));
+  int r = p->fd < 0 ? 1 : mp_os_wait_readable(p->fd, mp_clock_cap(until, longest));
   /* A pipe may have closed early, by the child's own hand. */
-  if (r > 0 && !p->pidfd) r = mp_os_poll(NULL, 0, mp_clock_cap(until, shortest));
+  if (r > 0 && !p->pidfd) r = mp_os_wait_readable(-1, mp_clock_cap(until, shortest));
   return r < 0 ? r : 0;
 }
 
@@ -248,7 +245,7 @@ static void child_settle(struct mp_context *c, const struct birth *b) {
   self.starter = b->parent;
   if (o->daemon) mp_process_leash(b->parent, b->by_main_thread);
   (void)mp_os_stdin_null(); /* no null device here: then it reads what its parent reads */
-  mp_os_signals_reset();
+  mp_os_signals_reset(o->interrupt);
 }
 
 static void parent_settle(struct mp_context *c, struct mp_process *p, const struct birth *b) {

@@ -8,7 +8,6 @@
 ** that is no daemon. Death: who dies in here leaves what any dead parent leaves.
 */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -42,11 +41,11 @@ void mp_process_finish(mp_context *c) {
   fflush(NULL);
   if (mp_process_reap(c) == 0) return;
   /* nobody is left who would do something else with Ctrl-C than end */
-  mp_os_signal_reset(SIGINT);
-  daemons_signal(c, SIGTERM);
+  mp_os_signal_reset(MP_OS_INTERRUPT);
+  daemons_signal(c, MP_OS_TERMINATE);
   (void)children_wait(c, false, MP_FOREVER);
   if (children_wait(c, true, mp_clock_after(PATIENCE)) != MP_TIMEOUT) return;
-  daemons_signal(c, SIGKILL);
+  daemons_signal(c, MP_OS_KILL);
   (void)children_wait(c, true, MP_FOREVER);
 }
 

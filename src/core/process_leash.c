@@ -8,9 +8,7 @@
 ** all signals blocked, so that they find the main thread.
 */
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 
 #include "clock.h"
@@ -20,7 +18,7 @@
 #define LOOK_EVERY INT64_C(100000000) /* where pidfds are absent: 100 ms */
 
 static void leash_pull(void) {
-  (void)mp_os_signal_process(mp_os_pid(), -1, SIGKILL);
+  (void)mp_os_signal_process(mp_os_pid(), -1, MP_OS_KILL);
 }
 
 static bool parent_gone(int32_t parent) {
@@ -30,10 +28,10 @@ static bool parent_gone(int32_t parent) {
 
 static void *leash_watch(void *argument) {
   int32_t parent = (int32_t)(intptr_t)argument;
-  struct pollfd end = {.fd = -1, .events = POLLIN};
-  bool sleeps = mp_os_pidfd(parent, &end.fd) == 0;
+  int fd = -1;
+  bool sleeps = mp_os_pidfd(parent, &fd) == 0;
   while (!parent_gone(parent))
-    (void)mp_os_poll(&end, sleeps ? 1 : 0, sleeps ? MP_FOREVER : mp_clock_after(LOOK_EVERY));
+    (void)mp_os_wait_readable(fd, sleeps ? MP_FOREVER : mp_clock_after(LOOK_EVERY));
   leash_pull();
   return NULL;
 }
@@ -50,6 +48,6 @@ static bool leash_thread(int32_t parent) {
 }
 
 void mp_process_leash(int32_t parent, bool by_main_thread) {
-  if (by_main_thread || !leash_thread(parent)) (void)mp_os_parent_death_signal(SIGKILL);
+  if (by_main_thread || !leash_thread(parent)) (void)mp_os_parent_death_signal(MP_OS_KILL);
   if (parent_gone(parent)) leash_pull();
 }

@@ -1,0 +1,56 @@
+-- How args and kwargs become a call: the names in kwargs that are parameters of the function fill
+-- those; what is left goes as one last table.
+local core = require "multiprocessing.core"
+
+local call = {}
+
+-- The Lua function behind the value, and how many of its parameters are taken already.
+local function callee(f)
+  if type(f) == "function" then return f, 0 end
+  local meta = getmetatable(f)
+  local by = type(meta) == "table" and meta.__call
+  return type(by) == "function" and by or nil, 1
+end
+
+-- name -> place among the arguments
+local function parameters(f)
+  local of, taken = callee(f)
+  local places = {}
+  if not of then return places end
+  for i = 1, debug.getinfo(of, "u").nparams - taken do
+    places[debug.getlocal(of, i + taken)] = i
+  end
+  return places
+end
+
+local function fill(f, list, kwargs)
+  local places, given, rest = parameters(f), list.n, nil
+  for name, value in pairs(kwargs) do
+    local place = places[name]
+    if not place then
+      rest = rest or {}
+      rest[name] = value
+    elseif place <= given then
+      core.raise("TypeError", ("the target got multiple values for argument '%s'"):format(name))
+    else
+      list[place], list.n = value, math.max(list.n, place)
+    end
+  end
+  if rest then
+    list.n = list.n + 1
+    list[list.n] = rest
+  end
+end
+
+-- The arguments as a list with n. args.n counts them where it is given, so that nils are kept.
+function call.arguments(f, args, kwargs)
+  local list = {n = 0}
+  if args then
+    list.n = args.n or #args
+    table.move(args, 1, list.n, 1, list)
+  end
+  if kwargs and next(kwargs) ~= nil then fill(f, list, kwargs) end
+  return list
+end
+
+return call

@@ -1,0 +1,65 @@
+-- From "I exist" to "run the body", and how it ends: what every started process goes through,
+-- whatever started it.
+local core = require "multiprocessing.core"
+
+local child = {}
+
+local randomseed = math.randomseed
+
+-- A copy of the parent's generator would draw what the parent and all its other children draw.
+function child.reseed()
+  randomseed(string.unpack("i8i8", core.random_bytes(16)))
+end
+
+local function is_interruption(err)
+  return type(err) == "string" and err:find("interrupted!$") ~= nil
+end
+
+local function text_of(err)
+  if type(err) == "string" or type(err) == "number" then return tostring(err) end
+  local meta = getmetatable(err)
+  if type(meta) == "table" and meta.__tostring then return tostring(err) end
+  return ("(error object is a %s value)"):format(type(err))
+end
+
+local HERE = debug.getinfo(1, "S").short_src
+
+-- The frames of the program that has forked are no part of the child's story.
+local function own_frames(trace)
+  local cut = trace:find("\n\t[C]: in function 'xpcall'\n\t" .. HERE, 1, true)
+  return cut and trace:sub(1, cut - 1) or trace
+end
+
+local function describe(err)
+  if is_interruption(err) then return "interrupted!" end
+  return "\n" .. own_frames(debug.traceback(text_of(err), 2))
+end
+
+-- Exit status of os.exit(code), as the original gives it.
+local function status_of(code)
+  if code == nil or code == true then return 0 end
+  if code == false then return 1 end
+  local status = math.tointeger(code)
+  if not status then
+    error(("bad argument #1 to 'exit' (number expected, got %s)"):format(type(code)), 3)
+  end
+  return status & 255
+end
+
+-- In place of os.exit: no handler of the host's runs, and the parent learns the status.
+local function exit(code)
+  core.process_exit(status_of(code))
+end
+
+-- Runs the body and ends this process. name() is asked when there is something to say.
+function child.run(body, name)
+  os.exit = exit -- luacheck: ignore 122
+  child.reseed()
+  local ok, message = xpcall(body, describe)
+  if not ok then
+    io.stderr:write(("Process %s:%s%s\n"):format(name(), message:find("^\n") and "" or " ", message))
+  end
+  core.process_exit(ok and 0 or 1)
+end
+
+return child

@@ -1,0 +1,342 @@
+-- Process: a class to use as it is, or to be extended. What a user sees of a process is its object;
+-- what we know of it is kept beside, so that a subclass may set fields before or after our init.
+local call = require "multiprocessing.call"
+local child = require "multiprocessing.child"
+local class = require "multiprocessing.class"
+local core = require "multiprocessing.core"
+local log = require "multiprocessing.log"
+
+local raise = core.raise
+
+local Process = class:extend("Process")
+
+-- object -> {name, daemon, identity, owner (pid of who made it), target, args, kwargs, handle, pid,
+-- exitcode, closed}
+local states = setmetatable({}, {__mode = "k"})
+
+-- What this process is itself, as one of these objects; those that it has started.
+local current
+local children = {}
+local parent -- an object for who has started this process, once somebody has asked
+
+local function state_of(object)
+  local s = states[object]
+  if not s then
+    s = {}
+    states[object] = s
+  end
+  return s
+end
+
+-- ---- the object's fields ----
+
+local function name_of(object)
+  return getmetatable(object).__name or "Process"
+end
+
+local function checked(object)
+  local s = states[object]
+  if not s then raise("TypeError", "a Process expected, got " .. type(object)) end
+  if not s.owner then
+    raise("ProcessError", ("Process.init was not called by the init of %s"):format(name_of(object)))
+  end
+  if s.closed then raise("ValueError", "process object is closed") end
+  return s
+end
+
+-- Its state, for what only a started child's parent may ask.
+local function started(object, verb)
+  local s = checked(object)
+  if s.parent then return s end
+  if s.owner ~= core.getpid() then raise("ProcessError", ("can only %s a child process"):format(verb)) end
+  if not s.handle then raise("ProcessError", ("can only %s a started process"):format(verb)) end
+  return s
+end
+
+-- The exit code, or nil while it runs. Once it is known, the object is no longer kept for it.
+local function poll(object, s)
+  if s.exitcode or not s.handle or s.owner ~= core.getpid() then return s.exitcode end
+  local code, known = s.handle:exit_code()
+  if not code then return nil end
+  s.exitcode = code
+  children[object] = nil
+  if not known and not s.parent then
+    log.warning(("the exit code of %s (pid %d) is lost: something else has reaped it"):format(s.name, s.pid))
+  end
+  return code
+end
+
+local getters = {}
+
+function getters.name(object) return state_of(object).name end
+function getters.daemon(object) return state_of(object).daemon or false end
+function getters.authkey(object) return state_of(object).authkey end
+function getters.pid(object) return state_of(object).pid end
+function getters.ident(object) return state_of(object).pid end
+
+function getters.exitcode(object)
+  local s = state_of(object)
+  if s.closed then raise("ValueError", "process object is closed") end
+  if s.parent then return nil end
+  return poll(object, s)
+end
+
+function getters.sentinel(object)
+  local s = checked(object)
+  if not s.handle then raise("ProcessError", "process not started") end
+  return s.handle:sentinel()
+end
+
+local setters = {}
+
+local function set_string(field)
+  return function(object, value)
+    if type(value) ~= "string" then
+      raise("TypeError", ("%s must be a string, got %s"):format(field, tostring(value)))
+    end
+    state_of(object)[field] = value
+  end
+end
+
+setters.name = set_string("name")
+setters.authkey = set_string("authkey")
+
+function setters.daemon(object, value)
+  local s = state_of(object)
+  if type(value) ~= "boolean" then
+    raise("TypeError", "daemon must be a boolean, got " .. tostring(value))
+  end
+  if s.handle or object == current then raise("ProcessError", "process has already started") end
+  s.daemon = value
+end
+
+local function set(object, key, value)
+  if setters[key] then return setters[key](object, value) end
+  if getters[key] then raise("TypeError", ("the field %s of a process cannot be set"):format(key)) end
+  rawset(object, key, value)
+end
+
+-- ---- classes ----
+
+local SIGNALS = {[1] = "SIGHUP", [2] = "SIGINT", [3] = "SIGQUIT", [4] = "SIGILL", [6] = "SIGABRT", [7] = "SIGBUS",
+  [8] = "SIGFPE", [9] = "SIGKILL", [11] = "SIGSEGV", [13] = "SIGPIPE", [14] = "SIGALRM", [15] = "SIGTERM"}
+
+local function status_of(object, s)
+  if object == current then return "started" end
+  if not s.handle then return "initial" end
+  if s.parent then return s.handle:join(0) and "stopped" or "started" end
+  local code = poll(object, s)
+  if not code then return s.owner == core.getpid() and "started" or "unknown" end
+  return "stopped exitcode=" .. (code < 0 and SIGNALS[-code] and "-" .. SIGNALS[-code] or code)
+end
+
+local function show(object)
+  local s = state_of(object)
+  local words = {("<%s name='%s'"):format(name_of(object), s.name)}
+  if s.closed then return words[1] .. " closed>" end
+  if s.pid then words[#words + 1] = ("pid=%d"):format(s.pid) end
+  if s.owner and not s.parent then words[#words + 1] = ("parent=%d"):format(s.owner) end
+  words[#words + 1] = status_of(object, s)
+  if s.daemon then words[#words + 1] = "daemon" end
+  return table.concat(words, " ") .. ">"
+end
+
+local function equip(of)
+  of.__index = function(object, key)
+    local get = getters[key]
+    if get then return get(object) end
+    return of[key]
+  end
+  of.__newindex, of.__tostring = set, show
+  return of
+end
+
+-- A class of processes; they are named after it.
+function Process:extend(name)
+  return equip(class.extend(self, name))
+end
+
+equip(Process)
+
+-- ---- what a process is made of ----
+
+function Process:init(...)
+  local s = state_of(self)
+  local target, name, args, kwargs, daemon = core.process_options(...)
+  local of = states[current]
+  of.count = of.count + 1
+  s.identity = (of.identity and of.identity .. ":" or "") .. of.count
+  s.order = of.count
+  s.owner = core.getpid()
+  s.name = name or s.name or name_of(self) .. "-" .. s.identity
+  if daemon == nil then daemon = s.daemon end
+  if daemon == nil then daemon = of.daemon end
+  s.daemon = daemon or false
+  s.authkey = s.authkey or of.authkey
+  s.target, s.args, s.kwargs = target, args, kwargs
+end
+
+-- What the process does: calls the target. Subclasses put their own in its place.
+function Process:run()
+  local s = state_of(self)
+  if not s.target then return end
+  local arguments = call.arguments(s.target, s.args, s.kwargs)
+  s.target(table.unpack(arguments, 1, arguments.n))
+end
+
+-- ---- start ----
+
+local function become(object)
+  local s = states[object]
+  s.count, s.pid, s.handle = 0, core.getpid(), nil
+  s.starter = states[current].name
+  current, children, parent = object, {}, nil
+end
+
+local function reap()
+  for object in pairs(children) do poll(object, states[object]) end
+  core.process_reap()
+end
+
+-- A plain interpreter waits for its children at its end; another host asks for that itself.
+local settled = false
+
+local function is_standalone()
+  local name = (core.executable() or ""):match("([^/]*)$")
+  return type(rawget(_G, "arg")) == "table" and name:find("^lua[%d.%-]*$") ~= nil
+end
+
+local function settle()
+  if not settled and is_standalone() then core.finish_at_exit() end
+  settled = true
+end
+
+local warned = false
+
+local function warn_of_threads()
+  if warned then return end
+  local threads = core.threads()
+  if threads <= 1 then return end
+  warned = true
+  log.warning(("this process has %d threads and forks: a lock that another thread holds now stays"
+    .. " locked in the child"):format(threads))
+end
+
+function Process:start()
+  local s = checked(self)
+  if s.handle or self == current then raise("ProcessError", "cannot start a process twice") end
+  if s.owner ~= core.getpid() then
+    raise("ProcessError", "can only start a process object created by current process")
+  end
+  if states[current].daemon then
+    raise("ProcessError", "daemonic processes are not allowed to have children")
+  end
+  reap()
+  settle()
+  warn_of_threads()
+  local handle = core.process_start(s.name, s.daemon)
+  if not handle then
+    become(self)
+    child.run(function() self:run() end, function() return s.name end)
+  end
+  s.handle, s.pid = handle, handle:pid()
+  s.target, s.args, s.kwargs = nil, nil, nil
+  children[self] = true
+end
+
+-- ---- a started one ----
+
+function Process:join(timeout)
+  local s = started(self, "join")
+  if not s.handle:join(timeout) then return false end
+  poll(self, s)
+  return true
+end
+
+function Process:is_alive()
+  local s = checked(self)
+  if self == current then return true end
+  if s.parent then return not s.handle:join(0) end
+  if s.owner ~= core.getpid() then raise("ProcessError", "can only test a child process") end
+  return s.handle ~= nil and poll(self, s) == nil
+end
+
+local function signalling(verb, number)
+  return function(self)
+    local s = started(self, verb)
+    if s.parent then raise("ProcessError", ("can only %s a child process"):format(verb)) end
+    s.handle:signal(number)
+  end
+end
+
+Process.interrupt = signalling("interrupt", 2)
+Process.kill = signalling("kill", 9)
+Process.terminate = signalling("terminate", 15)
+
+function Process:close()
+  local s = states[self]
+  if s and s.closed then return end
+  s = checked(self)
+  if self == current or s.handle and not s.exitcode and poll(self, s) == nil then
+    raise("ValueError",
+      "Cannot close a process while it is still running. You should first call join() or terminate().")
+  end
+  if s.handle then s.handle:close() end
+  s.handle, s.target, s.args, s.kwargs = nil, nil, nil, nil
+  s.closed = true
+end
+
+-- ---- this process ----
+
+local MainProcess = Process:extend("_MainProcess")
+
+current = setmetatable({}, MainProcess)
+states[current] = {name = "MainProcess", owner = core.getppid(), pid = core.getpid(), count = 0, daemon = false,
+  authkey = core.random_bytes(32)}
+
+local ParentProcess = Process:extend("_ParentProcess")
+
+local process = {Process = Process}
+
+function process.current_process() return current end
+
+-- Who has started this process by start(), or nil.
+function process.parent_process()
+  if parent then return parent end
+  local handle = core.process_parent()
+  if not handle then return nil end
+  parent = setmetatable({}, ParentProcess)
+  states[parent] = {name = states[current].starter, owner = core.getpid(), handle = handle, pid = handle:pid(),
+    parent = true}
+  return parent
+end
+
+function process.active_children()
+  reap()
+  local list = {}
+  for object in pairs(children) do list[#list + 1] = object end
+  table.sort(list, function(a, b) return states[a].order < states[b].order end)
+  return list
+end
+
+-- The bare fork: the child goes on as a copy of this program. 0 there, here the child's pid.
+function process.fork()
+  reap()
+  settle()
+  warn_of_threads()
+  local handle = core.process_start(nil, false, true)
+  if not handle then
+    children = {}
+    states[current].pid = core.getpid()
+    child.reseed()
+    return 0
+  end
+  local pid = handle:pid()
+  handle:close()
+  return pid
+end
+
+-- For a program that is frozen into an executable; nothing to do here.
+function process.freeze_support() end
+
+return process

@@ -1,0 +1,255 @@
+/*
+** Processes: a userdata for each handle of the core, and what a forked child needs of its Lua state.
+**
+** The rest is lua/multiprocessing/process.lua and child.lua. A child's Ctrl-C is ours: the host's
+** handlers are gone there, so a handler like lua.c's sets a hook that raises "interrupted!" in the
+** thread that runs the body, and in the main thread. A second Ctrl-C before that could be raised
+** kills. The handler can know one Lua state only; in a child that is the one that was forked.
+*/
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../core/os.h"
+#include "binding.h"
+#include "nouns.h"
+
+/* A full userdata; NULL: closed. */
+struct process {
+  mp_process *handle;
+};
+
+static const char process_type[] = "multiprocessing.process";
+
+/* ---- Ctrl-C in a child ---- */
+
+/* private; of a child process, written before its handler is installed */
+static struct {
+  lua_State *main, *body;
+  volatile int asked; /* the hook is set and has not run yet */
+} child;
+
+static void child_raise(lua_State *L, lua_Debug *ar) {
+  (void)ar;
+  lua_sethook(child.main, NULL, 0, 0);
+  lua_sethook(child.body, NULL, 0, 0);
+  child.asked = 0;
+  luaL_error(L, "interrupted!");
+}
+
+/* Async-signal-safe: lua_sethook is made for handlers. */
+static void child_interrupted(int sig) {
+  int events = LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT;
+  if (child.asked) {
+    mp_os_signal_reset(sig);
+    (void)mp_os_signal_process(mp_os_pid(), -1, sig);
+    return;
+  }
+  child.asked = 1;
+  lua_sethook(child.main, child_raise, events, 1);
+  lua_sethook(child.body, child_raise, events, 1);
+}
+
+/* Before the fork, as a signal may come in the child's first moment; in the parent it is no harm. */
+static void child_prepare(lua_State *L) {
+  child.main = mp_lua_state_of(L)->main;
+  child.body = L;
+  child.asked = 0;
+}
+
+/* ---- start and end ---- */
+
+static struct process *process_new(lua_State *L) {
+  struct process *u = (struct process *)lua_newuserdatauv(L, sizeof *u, 0);
+  u->handle = NULL;
+  luaL_setmetatable(L, process_type);
+  return u;
+}
+
+static void start_failed(lua_State *L, int r) {
+  if (r == -EUSERS)
+    mp_lua_raise(L, "ProcessError", "this session has as many processes as it can: %d", (int)MP_SLOTS);
+  mp_lua_result(L, r, "starting a process");
+}
+
+/* process_start(name or nil, daemon, copy): a handle, or nothing in the child. */
+static int process_start(lua_State *L) {
+  struct mp_context *c = mp_lua_context(L);
+  mp_process_options o = {luaL_optstring(L, 1, NULL), lua_toboolean(L, 2), lua_toboolean(L, 3),
+                          child_interrupted};
+  struct process *u = process_new(L);
+  child_prepare(L);
+  int r = mp_process_start(c, &o, &u->handle);
+  if (r == MP_LOST) mp_os_exit(255); /* the child of a parent that has ended before it began */
+  if (r != 0) start_failed(L, r);
+  return u->handle != NULL;
+}
+
+/* process_exit(status): of a child. */
+static int process_exit(lua_State *L) {
+  struct mp_lua_state *s = mp_lua_state_of(L);
+  int status = (int)luaL_checkinteger(L, 1);
+  if (s->context != NULL && mp_context_valid(s->context)) mp_process_exit(s->context, status);
+  fflush(NULL);
+  mp_os_exit(status);
+}
+
+/* process_parent(): a handle for who has started this process, or nil. */
+static int process_parent(lua_State *L) {
+  struct process *u = process_new(L);
+  int r = mp_process_parent(mp_lua_context(L), &u->handle);
+  if (r == -ESRCH) return 0;
+  mp_lua_result(L, r, "parent_process");
+  return 1;
+}
+
+/* process_reap(): what has ended among the children that nobody has a handle of. */
+static int process_reap(lua_State *L) {
+  struct mp_lua_state *s = mp_lua_state_of(L);
+  if (s->context != NULL && mp_context_valid(s->context)) (void)mp_process_reap(s->context);
+  return 0;
+}
+
+static int process_finish_at_exit(lua_State *L) {
+  mp_lua_result(L, mp_process_finish_at_exit(mp_lua_context(L)), "finish_at_exit");
+  return 0;
+}
+
+void mp_lua_process_end(struct mp_lua_state *s) {
+  struct mp_context *c = s->context;
+  if (c == NULL) return;
+  if (mp_context_valid(c) && c->finishes) mp_process_finish(c);
+  mp_process_abandon(c);
+}
+
+/* ---- handles ---- */
+
+static struct process *process_check(lua_State *L) {
+  struct process *u = (struct process *)luaL_checkudata(L, 1, process_type);
+  if (u->handle == NULL) mp_lua_raise(L, "ValueError", "process object is closed");
+  mp_lua_state_of(L)->running = L;
+  return u;
+}
+
+static int process_join(lua_State *L) {
+  struct process *u = process_check(L);
+  mp_deadline until = mp_lua_timeout(L, 2);
+  int r;
+  do r = mp_process_join(u->handle, until);
+  while (r == MP_INTERRUPTED && mp_lua_interrupt(L));
+  lua_pushboolean(L, r == 0);
+  if (r != MP_TIMEOUT) mp_lua_result(L, r, "join");
+  return 1;
+}
+
+/* nothing while it runs; the exit code; or 255 and false when nobody knows it. */
+static int process_exit_code(lua_State *L) {
+  struct process *u = process_check(L);
+  int code = 255, r = mp_process_exit_code(u->handle, &code);
+  if (r == MP_TIMEOUT) return 0;
+  if (r != MP_LOST) mp_lua_result(L, r, "exitcode");
+  lua_pushinteger(L, code);
+  lua_pushboolean(L, r == 0);
+  return 2;
+}
+
+static int process_signal(lua_State *L) {
+  struct process *u = process_check(L);
+  mp_lua_result(L, mp_process_signal(u->handle, (int)luaL_checkinteger(L, 2)), "signalling a process");
+  return 0;
+}
+
+static int process_sentinel(lua_State *L) {
+  struct process *u = process_check(L);
+  int fd;
+  mp_lua_result(L, mp_process_sentinel(u->handle, &fd), "sentinel");
+  lua_pushinteger(L, fd);
+  return 1;
+}
+
+static int process_id(lua_State *L) {
+  lua_pushinteger(L, mp_process_id(process_check(L)->handle));
+  return 1;
+}
+
+static int process_close(lua_State *L) {
+  struct process *u = (struct process *)luaL_checkudata(L, 1, process_type);
+  u->handle = mp_process_close(u->handle);
+  return 0;
+}
+
+/* ---- what process.lua asks of C besides ---- */
+
+static const struct mp_lua_option constructor_options[] = {
+  {"group", MP_LUA_ANY},    {"target", MP_LUA_FUNCTION}, {"name", MP_LUA_STRING},
+  {"args", MP_LUA_TABLE},   {"kwargs", MP_LUA_TABLE},    {"daemon", MP_LUA_BOOLEAN},
+  {NULL, MP_LUA_ANY}};
+
+/* process_options(...): target, name, args, kwargs, daemon of mp.Process's arguments. */
+static int process_options(lua_State *L) {
+  mp_lua_options(L, 1, constructor_options);
+  return 5;
+}
+
+/* random_bytes(n), from the system. */
+static int process_random_bytes(lua_State *L) {
+  unsigned char bytes[64];
+  lua_Integer n = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, n >= 0 && n <= (lua_Integer)sizeof bytes, 1, "too many");
+  mp_lua_result(L, mp_os_random(bytes, (size_t)n), "random_bytes");
+  lua_pushlstring(L, (const char *)bytes, (size_t)n);
+  return 1;
+}
+
+/* threads(): how many this process has; 0: unknown. */
+static int process_threads(lua_State *L) {
+  lua_pushinteger(L, mp_os_threads());
+  return 1;
+}
+
+/* executable(): the file that this process runs, or nil. */
+static int process_executable(lua_State *L) {
+  char path[4096];
+  if (mp_os_executable(path, sizeof path) != 0) return 0;
+  lua_pushstring(L, path);
+  return 1;
+}
+
+/* raise(kind, text): an error object at the line of the caller of our Lua files. */
+static int process_raise(lua_State *L) {
+  const char *kind = luaL_checkstring(L, 1);
+  luaL_checkstring(L, 2);
+  lua_settop(L, 2);
+  return mp_lua_raise_text(L, kind);
+}
+
+static const luaL_Reg process_methods[] = {{"join", process_join},
+                                           {"exit_code", process_exit_code},
+                                           {"signal", process_signal},
+                                           {"sentinel", process_sentinel},
+                                           {"pid", process_id},
+                                           {"close", process_close},
+                                           {NULL, NULL}};
+
+static const luaL_Reg process_functions[] = {{"process_start", process_start},
+                                             {"process_exit", process_exit},
+                                             {"process_parent", process_parent},
+                                             {"process_reap", process_reap},
+                                             {"process_options", process_options},
+                                             {"finish_at_exit", process_finish_at_exit},
+                                             {"random_bytes", process_random_bytes},
+                                             {"threads", process_threads},
+                                             {"executable", process_executable},
+                                             {"raise", process_raise},
+                                             {NULL, NULL}};
+
+void mp_lua_open_process(lua_State *L) {
+  luaL_newmetatable(L, process_type);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, process_close);
+  lua_setfield(L, -2, "__gc");
+  luaL_setfuncs(L, process_methods, 0);
+  lua_pop(L, 1);
+  mp_lua_functions(L, process_functions);
+}
