@@ -37,7 +37,7 @@ void mp_arena_choose(struct mp_arena_options *o) {
 static int arena_reserve(uint64_t size, uint64_t least, struct mp_arena *a) {
   for (;; size = mp_round_up(size / 4, UINT64_C(1) << 20)) {
     void *base;
-    int r = mp_os_memfd("lua-mp", (size_t)size, &a->fd);
+    int r = mp_os_memfd("multiprocessing", (size_t)size, &a->fd);
     if (r == 0) {
       r = mp_os_map(a->fd, (size_t)size, &base);
       if (r == 0) {
