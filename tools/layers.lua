@@ -26,8 +26,8 @@ local RANKS = { -- lowest first
 
 -- What C itself has, and so every platform.
 local STANDARD = {}
-for name in ([[assert ctype errno float inttypes limits math pthread stdarg stdbool stddef stdint stdio
-    stdlib string time]]):gmatch("%a+") do STANDARD[name .. ".h"] = true end
+for name in ([[assert ctype errno float inttypes limits math pthread setjmp stdarg stdbool stddef stdint
+    stdio stdlib string time]]):gmatch("%a+") do STANDARD[name .. ".h"] = true end
 local LUA = {["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true}
 
 local complaints = 0

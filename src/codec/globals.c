@@ -11,7 +11,6 @@
 */
 #include "globals.h"
 
-#include <setjmp.h>
 #include <string.h>
 
 #include <lauxlib.h>
