@@ -368,7 +368,8 @@ int mp_codec_decode(lua_State *L, const void *bytes, size_t size, unsigned mode)
   mp_decode_extras(&d);
   if (envelope && d.next) mp_decode_fail(&d, d.next, "no object begins here");
   if (d.at != d.end) mp_decode_fail(&d, d.at, "the message goes on after its value");
-  lua_rotate(L, d.base, n);
+  if (n == 1) lua_copy(L, -1, d.base);
+  else lua_rotate(L, d.base, n);
   lua_settop(L, d.base + n - 1);
   return n;
 }

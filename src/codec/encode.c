@@ -76,7 +76,41 @@ static void string_head(struct encoder *e, size_t n, int text) {
   else put_head32(e, text ? WIRE_STR32 : WIRE_BIN32, (uint32_t)n);
 }
 
+/* Copies up to 16 bytes; whether all are ASCII. Most keys are that short, and this is half the cost
+** of looking at them and calling memcpy. */
+static int copy_short(unsigned char *to, const char *from, size_t n) {
+  uint64_t a = 0, b = 0;
+  if (n >= 8) {
+    memcpy(&a, from, 8);
+    memcpy(&b, from + n - 8, 8);
+    memcpy(to, &a, 8);
+    memcpy(to + n - 8, &b, 8);
+  } else if (n >= 4) {
+    uint32_t c, d;
+    memcpy(&c, from, 4);
+    memcpy(&d, from + n - 4, 4);
+    memcpy(to, &c, 4);
+    memcpy(to + n - 4, &d, 4);
+    a = c | d;
+  } else {
+    size_t i;
+    for (i = 0; i < n; i++) {
+      to[i] = (unsigned char)from[i];
+      a |= to[i];
+    }
+  }
+  return ((a | b) & 0x8080808080808080u) == 0;
+}
+
 void mp_encode_string(struct encoder *e, const char *s, size_t n) {
+  if (n <= 16) {
+    need(e, 32);
+    if (copy_short(e->at + 1, s, n)) {
+      *e->at = (unsigned char)(WIRE_FIXSTR | n);
+      e->at += n + 1;
+      return;
+    }
+  }
   if (n > WIRE_MAX_SIZE) mp_encode_more(e, n);
   need(e, n + 5);
   string_head(e, n, n <= TEXT_MAX && mp_text_valid((const unsigned char *)s, n));
