@@ -229,6 +229,60 @@ MP_API int mp_lock_locked(const mp_lock *l);
 #define MP_EXIT_UNKNOWN INT32_MIN
 MP_API MP_MUST_USE int mp_lock_abandoned(const mp_lock *l, int *pid, int *exitcode);
 
+/* ---- semaphores ----------------------------------------------------------------------
+** A number of units that are there for the taking. Any process may give one, also one that
+** took none. What a process took of a plain semaphore and did not give back before it died is
+** gone. A bounded semaphore, and one with undo, keeps account of who took how many: what a dead
+** process had comes back, and a unit that is given by a process that has none is taken off the
+** account of the one that has had some for the longest time.
+*/
+typedef struct mp_handle mp_semaphore;
+
+#define MP_SEMAPHORE_MAX 0x7fffffffu /* units that can be there */
+#define MP_SEMAPHORE_BOUNDED 1u      /* never more units than at first */
+#define MP_SEMAPHORE_UNDO 2u         /* units of the dead come back */
+
+typedef struct mp_semaphore_options {
+  unsigned value; /* at first */
+  unsigned flags; /* MP_SEMAPHORE_... */
+} mp_semaphore_options;
+
+/* -EINVAL: more than MP_SEMAPHORE_MAX, or unknown flags; -ENOMEM. */
+MP_API MP_MUST_USE int mp_semaphore_new(mp_context *c, const mp_semaphore_options *o,
+                                        mp_semaphore **out);
+MP_API MP_MUST_USE int mp_semaphore_open(mp_context *c, mp_ticket t, mp_semaphore **out);
+MP_API mp_semaphore *mp_semaphore_close(mp_semaphore *s);
+
+/* Waits for a unit and takes it. MP_TIMEOUT, MP_INTERRUPTED; -ENOMEM (with an account alone):
+** there is no room to write it down. */
+MP_API MP_MUST_USE int mp_semaphore_acquire(mp_semaphore *s, mp_deadline until);
+
+/* Gives one, and wakes one that waits. MP_LIMIT: there would be more than the bound. */
+MP_API MP_MUST_USE int mp_semaphore_release(mp_semaphore *s);
+
+/* How many are there now. */
+MP_API unsigned mp_semaphore_value(mp_semaphore *s);
+MP_API unsigned mp_semaphore_flags(const mp_semaphore *s);
+
+/* ---- events --------------------------------------------------------------------------
+** A flag to wait for. A setter that dies has set it or not; a waiter that dies leaves nothing.
+*/
+typedef struct mp_handle mp_event;
+
+/* Makes one that is clear. -ENOMEM. */
+MP_API MP_MUST_USE int mp_event_new(mp_context *c, mp_event **out);
+MP_API MP_MUST_USE int mp_event_open(mp_context *c, mp_ticket t, mp_event **out);
+MP_API mp_event *mp_event_close(mp_event *e);
+
+MP_API int mp_event_is_set(const mp_event *e);
+MP_API void mp_event_set(mp_event *e); /* and wakes all that wait */
+MP_API void mp_event_clear(mp_event *e);
+
+/* Waits until the event is set, or was set since mp_event_moment told `since`, even if it is clear
+** again. MP_TIMEOUT; MP_INTERRUPTED: call again with the same `since`. */
+MP_API uint64_t mp_event_moment(const mp_event *e);
+MP_API MP_MUST_USE int mp_event_wait(mp_event *e, uint64_t since, mp_deadline until);
+
 #ifdef __cplusplus
 }
 #endif

@@ -9,6 +9,8 @@ const struct mp_kind *const mp_kinds[MP_KINDS] = {
   [MP_KIND_NONE] = NULL,
   [MP_KIND_LOCK] = &mp_lock_kind,
   [MP_KIND_RLOCK] = &mp_rlock_kind,
+  [MP_KIND_SEMAPHORE] = &mp_semaphore_kind,
+  [MP_KIND_EVENT] = &mp_event_kind,
   [MP_KIND_ARRAY] = &mp_array_kind,
 };
 

@@ -78,10 +78,12 @@ int mp_rlock_open(struct mp_context *c, mp_ticket t, mp_lock **out) {
   return mp_sync_open(c, t, MP_KIND_RLOCK, out);
 }
 
-mp_lock *mp_lock_close(mp_lock *h) {
-  if (h == NULL) return NULL;
-  /* what another process released for us is ours to give back no more */
+void mp_lock_settle(mp_lock *h) {
   if (lock_owner(lock_of(h)) != h->context->tag) w32_put(&h->entry->held, 0);
+}
+
+mp_lock *mp_lock_close(mp_lock *h) {
+  if (h != NULL) mp_lock_settle(h);
   return mp_handle_close(h);
 }
 

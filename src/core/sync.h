@@ -24,6 +24,11 @@ static inline bool mp_sync_is(const struct mp_handle *h, enum mp_object_kind kin
   return w32_get(&h->object->kind) == (uint32_t)kind;
 }
 
+/* Before a handle is closed by other means than mp_X_close: forgets what others have given back in
+** this participant's place, so that it is not taken for held. */
+void mp_lock_settle(mp_lock *h);
+void mp_semaphore_settle(mp_semaphore *h);
+
 /* For a condition over the lock (either kind): lets it go whatever its depth, and gives that
 ** depth; MP_NOT_OWNER when the caller does not hold it. And takes it again, at that depth,
 ** however long it takes and whatever interrupts: 0 or MP_ABANDONED. */
