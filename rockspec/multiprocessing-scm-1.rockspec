@@ -14,14 +14,18 @@ build = {
   modules = {
     ["multiprocessing.core"] = {
       sources = {
+        "src/binding/array.c",
         "src/binding/handle.c",
         "src/binding/host.c",
         "src/binding/interrupt.c",
         "src/binding/module.c",
+        "src/binding/number.c",
         "src/binding/options.c",
         "src/binding/process.c",
         "src/binding/result.c",
         "src/binding/session.c",
+        "src/binding/value.c",
+        "src/binding/view.c",
         "src/codec/decode.c",
         "src/codec/encode.c",
         "src/codec/extension.c",

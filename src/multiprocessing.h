@@ -150,6 +150,7 @@ typedef struct mp_number_type {
 } mp_number_type;
 
 #define MP_ARRAY_SCALAR 1u /* a value: one element */
+#define MP_ARRAY_LOCKED 2u /* in a shape: a lock goes with it */
 
 typedef struct mp_array_options {
   char code;
@@ -166,17 +167,21 @@ typedef struct mp_array_shape {
 } mp_array_shape;
 
 /* -EINVAL: there is no such code. */
-MP_API MP_MUST_USE int mp_array_type(char code, mp_number_type *out);
+MP_API int mp_array_type(char code, mp_number_type *out);
 
 /* One element from and to the bytes that mp_array_read and mp_array_write move. -EINVAL: no such
 ** code; -ERANGE: the type cannot hold n. */
-MP_API MP_MUST_USE int mp_number_pack(char code, mp_number n, void *out);
-MP_API MP_MUST_USE int mp_number_unpack(char code, const void *in, mp_number *out);
+MP_API int mp_number_pack(char code, mp_number n, void *out);
+MP_API int mp_number_unpack(char code, const void *in, mp_number *out);
 
 /* -EINVAL: no such code; -ENOMEM. */
 MP_API MP_MUST_USE int mp_array_new(mp_context *c, const mp_array_options *o, mp_array **out);
 MP_API mp_array *mp_array_close(mp_array *a);
 MP_API mp_array_shape mp_array_shape_of(const mp_array *a);
+
+/* A handle, to be closed, for the lock that goes with the array. No function here takes it: one who
+** wants to keep others out of several calls does. MP_EMPTY: there is none. -ENOMEM. */
+MP_API MP_MUST_USE int mp_array_lock(mp_array *a, struct mp_handle **out);
 
 /* -EINVAL: no such position; -ERANGE: the type cannot hold the new value; nothing has changed. */
 MP_API MP_MUST_USE int mp_array_get(mp_array *a, size_t i, mp_number *out);

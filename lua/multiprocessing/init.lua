@@ -12,7 +12,7 @@ local function names(module, list)
   for name in list:gmatch("%S+") do home[name] = module end
 end
 
-names("core", [[sleep time monotonic getpid getppid cpu_count process_cpu_count set_memory_limit
+names("core", [[Value RawValue Array RawArray sleep time monotonic getpid getppid cpu_count process_cpu_count set_memory_limit
   stats check]])
 names("errors", [[Error Empty Full ShutDown TimeoutError EOFError BrokenPipeError OSError ValueError
   TypeError ProcessError BufferTooShort AuthenticationError BrokenBarrierError WorkerLostError

@@ -11,7 +11,9 @@
 #define MP_LUA_NOUNS(open) \
   open(host)               \
   open(session)            \
-  open(process)
+  open(process)            \
+  open(value)              \
+  open(array)
 
 #define MP_LUA_DECLARE(noun) void mp_lua_open_##noun(lua_State *L);
 MP_LUA_NOUNS(MP_LUA_DECLARE)

@@ -2,10 +2,10 @@
 ** Array: the elements, what they may hold, and the lock that goes with them.
 **
 ** Structure: one block: the object, what is fixed about it, the elements. A locked array mentions
-** a recursive lock, made just before it; `counted` says whether that mention is counted yet.
+** the lock that its maker named; `counted` says whether that mention is counted yet.
 ** Lock: none of our own. An element changes by one aligned store or compare-and-swap, which is its
 ** commit, so add, exchange and compare_exchange are atomic even for users that go round the lock.
-** The lock only keeps whole sections of users apart.
+** That one only keeps whole sections of users apart.
 ** Invariant: `code`, `flags`, `count` and `lock` never change; the block has room for all elements.
 ** Death: an element is the old or the new one; of a write of many, the first ones are new and the
 ** rest old. An array on its way into the world stands in pending as an object, so that its cleaner
@@ -304,7 +304,13 @@ int mp_array_write(mp_array *a, size_t first, size_t n, const void *in) {
 
 mp_array_shape mp_array_shape_of(const mp_array *a) {
   const struct array *s = array_of(a);
-  return (mp_array_shape){(char)w32_get(&s->code), w32_get(&s->flags), (size_t)w64_get(&s->count)};
+  unsigned flags = w32_get(&s->flags) | (w32_get(&s->counted) != 0 ? MP_ARRAY_LOCKED : 0);
+  return (mp_array_shape){(char)w32_get(&s->code), flags, (size_t)w64_get(&s->count)};
+}
+
+int mp_array_lock(mp_array *a, struct mp_handle **out) {
+  struct array *s = array_of(a);
+  return w32_get(&s->counted) == 0 ? MP_EMPTY : mp_handle_open(a->context, s->lock, out);
 }
 
 /* ---- life ---- */

@@ -208,20 +208,25 @@ int mp_rlock_acquire(mp_lock *h, mp_deadline until) {
 
 /* ---- release ---- */
 
-/* Frees the lock whoever holds it. False: it was free. */
-static bool lock_free(struct mp_context *c, struct lock *l) {
+/* Frees the lock whoever holds it; `as` is 0 or LOCK_ABANDONED. False: it was free. */
+static bool lock_free(struct mp_context *c, struct lock *l, uint32_t as) {
   uint32_t seen = w32_get(&l->word);
   do {
     if ((seen & MP_TAG_MASK) == 0) return false;
-  } while (!w32_cas(&l->word, &seen, 0));
+  } while (!w32_cas(&l->word, &seen, as));
   if (mp_unlikely(seen & LOCK_WAITERS)) mp_park_wake_slow(c, &l->park, 1);
   return true;
 }
 
 int mp_lock_release(mp_lock *h) {
-  if (!lock_free(h->context, lock_of(h))) return MP_LIMIT;
+  if (!lock_free(h->context, lock_of(h), 0)) return MP_LIMIT;
   w32_put(&h->entry->held, 0);
   return 0;
+}
+
+void mp_lock_return(mp_lock *h) {
+  (void)lock_free(h->context, lock_of(h), LOCK_ABANDONED);
+  w32_put(&h->entry->held, 0);
 }
 
 int mp_rlock_release(mp_lock *h) {

@@ -35,4 +35,8 @@ void mp_semaphore_settle(mp_semaphore *h);
 MP_MUST_USE int mp_lock_suspend(mp_lock *h, uint32_t *depth);
 MP_MUST_USE int mp_lock_resume(mp_lock *h, uint32_t depth);
 
+/* Gives a lock back that mp_lock_acquire gave as MP_ABANDONED, as abandoned as it was, so that the
+** next to acquire it is told in our place. */
+void mp_lock_return(mp_lock *h);
+
 #endif
