@@ -21,6 +21,7 @@ build = {
         "src/binding/module.c",
         "src/binding/number.c",
         "src/binding/options.c",
+        "src/binding/parcel.c",
         "src/binding/process.c",
         "src/binding/result.c",
         "src/binding/session.c",

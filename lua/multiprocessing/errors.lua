@@ -1,5 +1,7 @@
 -- The error objects. An error is a table {message =, where =, ...} with its kind's metatable; C
 -- makes them as well (src/binding/result.c), from the classes here.
+local core = require "multiprocessing.core"
+
 local errors = {}
 
 local Error = {kind = "Error"}
@@ -41,6 +43,7 @@ end
 local function add(name, parent)
   local kind = {kind = name, parent = parent}
   kind.metatable = {__name = name, __index = kind, __tostring = text_of, __concat = join}
+  core.register_error(kind.metatable)
   errors[name] = setmetatable(kind, {__index = parent, __call = make,
     __tostring = function() return "multiprocessing." .. name end})
   return kind

@@ -12,11 +12,12 @@ local function names(module, list)
   for name in list:gmatch("%S+") do home[name] = module end
 end
 
-names("core", [[Value RawValue Array RawArray sleep time monotonic getpid getppid cpu_count process_cpu_count set_memory_limit
-  stats check]])
+names("core", [[sleep time monotonic getpid getppid cpu_count process_cpu_count set_memory_limit
+  stats check encode decode register_class register_userdata]])
 names("errors", [[Error Empty Full ShutDown TimeoutError EOFError BrokenPipeError OSError ValueError
   TypeError ProcessError BufferTooShort AuthenticationError BrokenBarrierError WorkerLostError
   CancelledError RemoteError MemoryError SerializationError]])
+names("core", "Value RawValue Array RawArray")
 names("process", "Process current_process parent_process active_children fork freeze_support")
 names("context", "get_context get_start_method set_start_method get_all_start_methods")
 names("log", "get_logger log_to_stderr")

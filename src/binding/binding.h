@@ -35,6 +35,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "../codec/codec.h"
 #include "../core/context.h"
 
 #ifdef __cplusplus
@@ -51,6 +52,8 @@ struct mp_lua_state {
   lua_Hook known_main, known_running; /* hooks that have been run and stayed: no news */
   volatile int pending;         /* a request to interrupt what waits; a handler may set it */
   bool ended;                   /* the state is being closed: no context any more */
+  bool travels;                 /* the codec is ready (parcel.c) */
+  size_t largest;               /* userdata of all types */
   size_t memory;                /* limit for the session's memory, 0: the default */
   const char *home;             /* source prefix of our own Lua files, kept in a user value */
   size_t home_length;
@@ -90,6 +93,8 @@ struct mp_lua_type {
   void (*end)(struct mp_lua_handle *u);
   /* What stands behind the name in tostring, without the brackets: pushes a string. May be NULL. */
   void (*show)(lua_State *L, struct mp_lua_handle *u);
+  /* Fills in the kind's own words when a handle arrives by ticket; must not raise. May be NULL. */
+  void (*begin)(struct mp_lua_handle *u);
   /* If it may not travel: why, as "a Pool cannot be sent". */
   const char *stays;
 };
@@ -114,7 +119,16 @@ void mp_lua_type(lua_State *L, const struct mp_lua_type *type, const luaL_Reg *m
 /* Pushes a new, closed userdata of the type, zeroed behind the handle. */
 struct mp_lua_handle *mp_lua_handle_new(lua_State *L, const struct mp_lua_type *type);
 
-/* What mp_lua_handle_check does with anything but an open handle of exactly this type. */
+/* Addresses of live userdata of ours that were checked lately, by any state of the process; a hit
+** spares asking Lua how large a block is before its seal is read. Collecting one takes it out. */
+#define MP_LUA_KNOWN 64u
+extern uintptr_t mp_lua_known[MP_LUA_KNOWN]; /* atomic, relaxed */
+static inline uintptr_t *mp_lua_known_at(const void *u) {
+  return &mp_lua_known[(uintptr_t)u / 32 % MP_LUA_KNOWN];
+}
+
+/* What mp_lua_handle_check does with anything but an open handle of exactly this type that was
+** checked lately. */
 struct mp_lua_handle *mp_lua_handle_check_slow(lua_State *L, int arg,
                                                const struct mp_lua_type *type, bool closed_too);
 
@@ -124,8 +138,10 @@ struct mp_lua_handle *mp_lua_handle_check_slow(lua_State *L, int arg,
 static inline struct mp_lua_handle *mp_lua_handle_check(lua_State *L, int arg,
                                                         const struct mp_lua_type *type) {
   struct mp_lua_handle *u = (struct mp_lua_handle *)lua_touserdata(L, arg);
-  if (mp_likely(u != NULL && lua_rawlen(L, arg) >= sizeof *u && u->seal == mp_lua_seal(u, type) &&
-                u->handle != NULL && mp_context_valid(u->state->context))) {
+  if (mp_likely(u != NULL &&
+                __atomic_load_n(mp_lua_known_at(u), __ATOMIC_RELAXED) == (uintptr_t)u &&
+                u->seal == mp_lua_seal(u, type) && u->handle != NULL &&
+                mp_context_valid(u->state->context))) {
     u->state->running = L;
     return u;
   }
@@ -144,6 +160,9 @@ static inline struct mp_lua_handle *mp_lua_handle_check_any(lua_State *L, int ar
 /* The handle at that index if it is a userdata of ours, of whatever type, else NULL. */
 struct mp_lua_handle *mp_lua_handle_test(lua_State *L, int index);
 const struct mp_lua_type *mp_lua_handle_type(const struct mp_lua_handle *u);
+
+/* Forgets all that is known; the end of a state. */
+void mp_lua_handle_forget(void);
 
 /* Closes it, if it is open; never raises. For a `close` method. */
 void mp_lua_handle_close(lua_State *L, struct mp_lua_handle *u);
@@ -226,6 +245,39 @@ mp_deadline mp_lua_seconds(lua_State *L, int index, const char *name);
 
 /* Pushes the value as messages show it: "x" in quotes, numbers, nil, true; else its type. */
 const char *mp_lua_show(lua_State *L, int index);
+
+/* ---- sending ---- */
+
+/* Values made ready to be sent; lives on the C stack of whoever sends. */
+struct mp_lua_parcel {
+  struct mp_parcel parcel; /* for the core */
+  struct mp_codec_view view;
+  mp_ticket few[6]; /* room for tickets; where there are more, in a userdata */
+};
+
+/* Encodes what the request names. Leaves values on the stack that must stay there until the parcel
+** is sent. Raises SerializationError. */
+void mp_lua_encode(lua_State *L, const struct mp_codec_request *what, struct mp_lua_parcel *out);
+
+/* The value at stack index `index` alone, with all that may travel within the session; error
+** messages call it `root`. */
+static inline void mp_lua_encode_value(lua_State *L, int index, const char *root,
+                                       struct mp_lua_parcel *out) {
+  struct mp_codec_request what = {index, 1, MP_CODEC_FULL | MP_CODEC_TAIL, root};
+  mp_lua_encode(L, &what, out);
+}
+
+/* The parcel was sent, or not: its buffer may be used again. Not needed where an error is raised. */
+static inline void mp_lua_encode_done(struct mp_lua_parcel *p) {
+  mp_codec_release(&p->view);
+}
+
+/* Pushes the value (with MP_CODEC_VALUES: the values) of bytes that stay where they are, and
+** returns their number. Raises SerializationError and whatever an unpack function raises. */
+int mp_lua_decode(lua_State *L, const void *bytes, size_t size, unsigned mode);
+
+/* Pushes the userdata of the object that a ticket names, which must be alive. */
+void mp_lua_redeem(lua_State *L, const uint64_t ticket[2]);
 
 /* ---- interruption ---- */
 

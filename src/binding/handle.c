@@ -3,8 +3,10 @@
 **
 ** A type is a constant struct; its metatable lies in the registry under its address. A userdata
 ** begins with a seal, its own address ^ that of its type, which is cleared when it is collected,
-** so no other block of memory can pass for one. It is made closed and opened afterwards: whatever
-** fails in between, __gc finds nothing to do.
+** so no other block of memory can pass for one. Reading the seal of a block that may be smaller
+** needs a question to Lua about its size; addresses that were checked lately are known, and spare
+** it. A userdata is made closed and opened afterwards: whatever fails in between, __gc finds
+** nothing to do.
 */
 #include "binding.h"
 
@@ -13,6 +15,23 @@
 static const char type_key; /* in a metatable: its address is the key of the type's address */
 
 /* ---- finding out what it is ---- */
+
+uintptr_t mp_lua_known[MP_LUA_KNOWN];
+
+static void know(const struct mp_lua_handle *u) {
+  if (!u->state->ended) __atomic_store_n(mp_lua_known_at(u), (uintptr_t)u, __ATOMIC_RELAXED);
+}
+
+static void forget(const struct mp_lua_handle *u) {
+  uintptr_t *at = mp_lua_known_at(u);
+  if (__atomic_load_n(at, __ATOMIC_RELAXED) == (uintptr_t)u)
+    __atomic_store_n(at, 0, __ATOMIC_RELAXED);
+}
+
+void mp_lua_handle_forget(void) {
+  for (size_t i = 0; i < MP_LUA_KNOWN; i++)
+    __atomic_store_n(&mp_lua_known[i], 0, __ATOMIC_RELAXED);
+}
 
 const struct mp_lua_type *mp_lua_handle_type(const struct mp_lua_handle *u) {
   return (const struct mp_lua_type *)(u->seal ^ (uintptr_t)u); /* NOLINT: sealed by handle_new */
@@ -40,6 +59,7 @@ struct mp_lua_handle *mp_lua_handle_check_slow(lua_State *L, int arg,
                                                const struct mp_lua_type *type, bool closed_too) {
   struct mp_lua_handle *u = mp_lua_handle_test(L, arg);
   if (u == NULL || !type_is(mp_lua_handle_type(u), type)) mp_lua_raise_type(L, arg, type->name);
+  know(u);
   if (u->handle == NULL) {
     if (!closed_too) mp_lua_raise(L, "ValueError", "the %s is closed", mp_lua_handle_type(u)->noun);
   } else if (!handle_usable(u) && !closed_too) {
@@ -51,9 +71,13 @@ struct mp_lua_handle *mp_lua_handle_check_slow(lua_State *L, int arg,
 
 /* ---- life ---- */
 
-struct mp_lua_handle *mp_lua_handle_new(lua_State *L, const struct mp_lua_type *type) {
+static size_t size_of(const struct mp_lua_type *type) {
+  return type->size > sizeof(struct mp_lua_handle) ? type->size : sizeof(struct mp_lua_handle);
+}
+
+static struct mp_lua_handle *handle_make(lua_State *L, const struct mp_lua_type *type,
+                                         size_t size) {
   struct mp_lua_state *s = mp_lua_state_of(L);
-  size_t size = type->size > sizeof(struct mp_lua_handle) ? type->size : sizeof(struct mp_lua_handle);
   struct mp_lua_handle *u = (struct mp_lua_handle *)lua_newuserdatauv(L, size, 1);
   memset(u, 0, size);
   u->state = s;
@@ -61,6 +85,46 @@ struct mp_lua_handle *mp_lua_handle_new(lua_State *L, const struct mp_lua_type *
   lua_rawgetp(L, LUA_REGISTRYINDEX, type);
   lua_setmetatable(L, -2);
   return u;
+}
+
+struct mp_lua_handle *mp_lua_handle_new(lua_State *L, const struct mp_lua_type *type) {
+  return handle_make(L, type, size_of(type));
+}
+
+/* The type of an object that arrived: by its kind, and where several share one, by asking. */
+static const struct mp_lua_type *type_find(lua_State *L, struct mp_context *c,
+                                           struct mp_handle *h) {
+  uint32_t kind = w32_get(&h->object->kind);
+  const struct mp_lua_type *found = NULL;
+  mp_lua_types(L);
+  for (lua_Integer i = (lua_Integer)lua_rawlen(L, -1); i > 0 && found == NULL; i--) {
+    lua_rawgeti(L, -1, i);
+    const struct mp_lua_type *type = (const struct mp_lua_type *)lua_touserdata(L, -1);
+    if (type->kind == kind && kind != MP_KIND_NONE && (type->owns == NULL || type->owns(c, h)))
+      found = type;
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  return found;
+}
+
+/* Its type is known only when the handle is open, which needs a userdata to be in: so it is made
+** large enough for any type, and turned into one of the right type. */
+void mp_lua_redeem(lua_State *L, const uint64_t ticket[2]) {
+  static const struct mp_lua_type unknown = {.name = "shared object", .noun = "shared object"};
+  struct mp_context *c = mp_lua_context(L);
+  mp_ticket t = {{ticket[0], ticket[1]}};
+  luaL_checkstack(L, 6, NULL);
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &unknown) == LUA_TNIL) mp_lua_type(L, &unknown, NULL, NULL);
+  lua_pop(L, 1);
+  struct mp_lua_handle *u = handle_make(L, &unknown, mp_lua_state_of(L)->largest);
+  mp_lua_result(L, mp_handle_open(c, t, &u->handle), "a shared object that arrived");
+  const struct mp_lua_type *type = type_find(L, c, u->handle);
+  if (type == NULL) mp_lua_raise(L, "TypeError", "a shared object of an unknown kind arrived");
+  u->seal = mp_lua_seal(u, type);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, type);
+  lua_setmetatable(L, -2);
+  if (type->begin != NULL) type->begin(u);
 }
 
 void mp_lua_handle_close(lua_State *L, struct mp_lua_handle *u) {
@@ -84,6 +148,7 @@ static int handle_gc(lua_State *L) {
   struct mp_lua_handle *u = mp_lua_handle_test(L, 1);
   if (u == NULL) return 0;
   mp_lua_handle_close(L, u);
+  forget(u);
   u->seal = 0; /* the memory may be handed out again */
   return 0;
 }
@@ -144,6 +209,8 @@ static void methods_make(lua_State *L, const struct mp_lua_type *type, const lua
 
 /* Enters the methods by name and the type by number in the state's list. */
 static void type_list(lua_State *L, const struct mp_lua_type *type, int methods) {
+  struct mp_lua_state *s = mp_lua_state_of(L);
+  if (size_of(type) > s->largest) s->largest = size_of(type);
   mp_lua_types(L);
   lua_pushvalue(L, methods);
   lua_setfield(L, -2, type->name);

@@ -69,6 +69,7 @@ static int state_gc(lua_State *L) {
   struct mp_lua_state *s = (struct mp_lua_state *)lua_touserdata(L, 1);
   s->ended = true;
   mp_lua_process_end(s);
+  mp_lua_handle_forget(); /* one that was made while the state closed has no finalizer */
   s->context = mp_context_close(s->context);
   return 0;
 }
@@ -173,7 +174,7 @@ __attribute__((visibility("default"))) int luaopen_multiprocessing_core(lua_Stat
   if (mp_lua_state_of(L) == NULL) state_new(L);
   lua_newtable(L);
   mp_lua_functions(L, core_functions);
-#define OPEN_NOUN(noun) mp_lua_open_##noun(L);
-  MP_LUA_NOUNS(OPEN_NOUN)
+#define NOUN(noun) mp_lua_open_##noun(L);
+#include "nouns.h"
   return 1;
 }

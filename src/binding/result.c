@@ -102,12 +102,26 @@ int mp_lua_raise_errno(lua_State *L, int error, const char *what) {
 
 /* ---- arguments ---- */
 
+/* The name under which the module has the function of the frame, if it was not called by a name (by
+** pcall, as a callback): pushes a string. */
+static const char *name_of(lua_State *L, lua_Debug *ar) {
+  lua_getinfo(L, "f", ar);
+  mp_lua_require(L, "multiprocessing.core");
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+    if (!lua_rawequal(L, -1, -4) || lua_type(L, -2) != LUA_TSTRING) continue;
+    lua_pop(L, 1);
+    return lua_tostring(L, -1);
+  }
+  return "?";
+}
+
 /* "bad argument #1 to 'put'", or "calling 'put' on bad self", as luaL_argerror says it. */
 static void push_bad_argument(lua_State *L, int arg) {
   lua_Debug ar;
   memset(&ar, 0, sizeof ar);
+  luaL_checkstack(L, 8, NULL);
   if (lua_getstack(L, 0, &ar)) lua_getinfo(L, "n", &ar);
-  const char *name = ar.name != NULL ? ar.name : "?";
+  const char *name = ar.name != NULL ? ar.name : name_of(L, &ar);
   if (ar.namewhat != NULL && strcmp(ar.namewhat, "method") == 0 && --arg == 0)
     lua_pushfstring(L, "calling '%s' on bad self", name);
   else
