@@ -81,7 +81,7 @@ static void global_note(void *data, const char *name, size_t n) {
   struct finder *f = data;
   struct encoder *e = f->e;
   lua_State *L = e->L;
-  int top = lua_gettop(L);
+  int top = lua_gettop(L), status;
   if (is_standard(name) || is_present(e, name, n)) return;
   push_list(L, GLOBALS_INDEX(e));
   lua_pushlstring(L, name, n);
@@ -89,7 +89,9 @@ static void global_note(void *data, const char *name, size_t n) {
   lua_pushcfunction(L, get_global);
   lua_pushvalue(L, f->env);
   lua_pushlstring(L, name, n);
-  if (lua_pcall(L, 2, 1, 0) == LUA_OK && !lua_isnil(L, -1)) {
+  status = lua_pcall(L, 2, 1, 0);
+  if (status == LUA_ERRMEM) lua_error(L);
+  if (status == LUA_OK && !lua_isnil(L, -1)) {
     lua_pushlstring(L, name, n);
     lua_rawseti(L, GLOBALS_INDEX(e), 2 * e->globals + 1);
     lua_rawseti(L, GLOBALS_INDEX(e), 2 * e->globals + 2);

@@ -23,8 +23,11 @@ static const char *piece_read(lua_State *L, void *data, size_t *size) {
 int mp_decode_function(struct decoder *d, const unsigned char *start, const unsigned char *end) {
   struct piece piece;
   struct open *o;
+  int status;
   piece.bytes = (const unsigned char *)mp_decode_text(d, end, &piece.size);
-  if (lua_load(d->L, piece_read, &piece, "=function", "b") != LUA_OK)
+  status = lua_load(d->L, piece_read, &piece, "=function", "b");
+  if (status == LUA_ERRMEM) lua_error(d->L);
+  if (status != LUA_OK)
     mp_decode_fail(d, start, "the function cannot be loaded: %s", lua_tostring(d->L, -1));
   if (mp_decode_marked(d, start)) mp_decode_note(d, start);
   if (d->at == end) return 1;

@@ -165,6 +165,7 @@ void mp_name_push(lua_State *L, const char *name, size_t n) {
 /* Loads a module that is not loaded yet; 0 and the reason if that fails. */
 static int module_load(lua_State *L, const char *module, size_t n) {
   const char *name, *why;
+  int status;
   push_loaded(L, module, n);
   if (n == 0 || !lua_isnil(L, -1)) {
     lua_settop(L, -2);
@@ -175,7 +176,9 @@ static int module_load(lua_State *L, const char *module, size_t n) {
   lua_getfield(L, -1, "require");
   lua_replace(L, -2);
   lua_pushlstring(L, module, n);
-  if (lua_pcall(L, 1, 0, 0) == LUA_OK) return 1;
+  status = lua_pcall(L, 1, 0, 0);
+  if (status == LUA_OK) return 1;
+  if (status == LUA_ERRMEM) lua_error(L);
   why = luaL_tolstring(L, -1, NULL);
   name = lua_pushlstring(L, module, n);
   lua_pushfstring(L, "module '%s' cannot be loaded here: %s", name, why);
