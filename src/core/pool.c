@@ -1,0 +1,408 @@
+/*
+** Pool: the creator's side: submitting tasks, collecting what is over, ending.
+**
+** Structure: one object with three lists of tasks (in line, running, over), the one that the
+** creator reads, and the functions that tasks refer to by number.
+** Lock: the object's own, for every list; two parks: workers wait for tasks, the creator for
+** results. Invariant: each task is in one list according to its state; a running one is named by
+** the handle entry of a worker; counts are the lists' lengths.
+** Death: a worker's by mp_pool_owner_died (pool_work.c); the creator's ends the pool, and the
+** supervisor's breaks it: its workers die with it, and whoever waits is told. What is left in the
+** lists goes with the object, task by task.
+*/
+#include "pool.h"
+
+#include <errno.h>
+
+#include "clock.h"
+#include "pool_layout.h"
+
+int mp_pool_new(struct mp_context *c, const struct mp_pool_options *o, struct mp_handle **out) {
+  struct mp_handle *h;
+  if (o->workers == 0) return -EINVAL;
+  int r = mp_object_new(c, MP_KIND_POOL, sizeof(struct pool), &h);
+  if (r != 0) return r;
+  struct pool *p = pool_of(h);
+  w32_put(&p->workers, o->workers);
+  w32_put(&p->tasks_per_worker, o->tasks_per_worker);
+  w64_put(&p->memory_per_worker, o->memory_per_worker);
+  mp_object_publish(h, NULL, 0);
+  w32_put(&h->entry->held, HELD_CREATOR);
+  *out = h;
+  return 0;
+}
+
+/* ---- submitting ---- */
+
+int mp_pool_submit(struct mp_handle *pool, const struct mp_parcel *task,
+                   const struct mp_task_options *o, uint64_t *id) {
+  struct mp_context *c = pool->context;
+  struct pool *p = pool_of(pool);
+  mp_ref ref;
+  if (o->count == 0 || o->timeout < 0) return -EINVAL;
+  if (w32_get_acquire(&p->state) != MP_POOL_OPEN) return MP_CLOSED;
+  int r = mp_task_reserve(c, task, o, &ref);
+  if (r != 0) return r;
+  struct task *t = task_at(c, ref);
+  mp_ref message = w32_get(&t->message);
+  mp_mutex_lock(c, &p->object.lock);
+  bool open = w32_get(&p->state) == MP_POOL_OPEN;
+  if (open) {
+    uint32_t serial = w32_get(&p->serial) + 1;
+    w64_put(&t->id, (uint64_t)serial << 32 | ref);
+    mp_tx_set32(c, &p->serial, serial);
+    mp_task_line_up(c, p, ref, false);
+    mp_tx_publish(c, ref);
+    if (message != MP_NONE) mp_tx_publish(c, message);
+    mp_tx_commit(c);
+    *id = (uint64_t)serial << 32 | ref;
+  }
+  mp_mutex_unlock(c, &p->object.lock);
+  if (open)
+    mp_park_wake(c, &p->work, 1);
+  else
+    mp_task_unreserve(c, ref);
+  return open ? 0 : MP_CLOSED;
+}
+
+/* ---- collecting ---- */
+
+/* Moves the first task that is over into the creator's hands. */
+static mp_ref over_pop(struct mp_context *c, struct pool *p) {
+  mp_mutex_lock(c, &p->object.lock);
+  mp_ref ref = w32_get(&p->over);
+  if (ref != MP_NONE) {
+    mp_ref next = w32_get(&task_at(c, ref)->next);
+    mp_tx_set32(c, &p->over, next);
+    if (next == MP_NONE) mp_tx_set32(c, &p->over_last, MP_NONE);
+    mp_tx_set32(c, &p->collected, ref);
+    mp_tx_commit(c);
+  }
+  mp_mutex_unlock(c, &p->object.lock);
+  return ref;
+}
+
+static void result_open(struct mp_context *c, mp_ref ref, struct mp_pool_result *out) {
+  const struct task *t = task_at(c, ref);
+  *out = (struct mp_pool_result){w64_get(&t->id), ref, task_settled(c, t)};
+}
+
+int mp_pool_collect(struct mp_handle *pool, mp_deadline until, struct mp_pool_result *out) {
+  struct mp_context *c = pool->context;
+  struct pool *p = pool_of(pool);
+  mp_ref ref = w32_get(&p->collected); /* was not forgotten: the creator failed to read it */
+  for (unsigned nap = 0; ref == MP_NONE;) {
+    ref = w32_get(&p->over) != MP_NONE ? over_pop(c, p) : MP_NONE;
+    if (ref != MP_NONE) break;
+    if (w32_get_acquire(&p->state) == MP_POOL_BROKEN) return MP_BROKEN;
+    if (until == MP_NOW) return MP_EMPTY;
+    if (mp_park_spin32(c, &p->over, MP_NONE)) continue;
+    uint32_t seq = mp_park_ticket(&p->results);
+    mp_park_announce(&p->results);
+    if (w32_get(&p->over) != MP_NONE || w32_get(&p->state) == MP_POOL_BROKEN) continue;
+    int r = mp_park_wait(c, &p->results, seq, until, &nap);
+    if (r != 0) return r;
+  }
+  result_open(c, ref, out);
+  return 0;
+}
+
+/* Makes *out of the item that starts at `at`; gives where the next one starts. */
+static uint32_t item_read(struct mp_context *c, struct item_area *a, uint32_t at,
+                          struct mp_item *out) {
+  uint32_t head, length;
+  const unsigned char *data = area_data(a) + at + ITEM_HEAD;
+  memcpy(&head, data - ITEM_HEAD, ITEM_HEAD);
+  length = head >> 4;
+  *out = (struct mp_item){.kind = (enum mp_item_kind)(head & 7u)};
+  if (head & ITEM_BY_REFERENCE) {
+    mp_ref message;
+    memcpy(&message, data, sizeof message);
+    out->parcel = mp_message_view(c, message);
+  } else if (out->kind > MP_ITEM_ERROR) {
+    memcpy(&out->pid, data, sizeof out->pid);
+    memcpy(&out->status, data + sizeof out->pid, sizeof out->status);
+  } else {
+    out->parcel = (struct mp_parcel){.bytes = data, .length = length};
+  }
+  return at + ITEM_HEAD + (uint32_t)mp_round_up(length, 4);
+}
+
+bool mp_pool_item(struct mp_handle *pool, const struct mp_pool_result *r,
+                  struct mp_item_cursor *at, struct mp_item *out) {
+  struct mp_context *c = pool->context;
+  if (at->area == MP_NONE) at->area = w32_get(&task_at(c, r->task)->area);
+  struct item_area *a = area_at(c, at->area);
+  while (at->at >= area_bytes(a)) {
+    if (w32_get(&a->next) == MP_NONE) return false;
+    *at = (struct mp_item_cursor){w32_get(&a->next), 0};
+    a = area_at(c, at->area);
+  }
+  at->at = item_read(c, a, at->at, out);
+  return true;
+}
+
+void mp_pool_forget(struct mp_handle *pool, const struct mp_pool_result *r) {
+  struct mp_context *c = pool->context;
+  struct pool *p = pool_of(pool);
+  MP_ASSERT(w32_get(&p->collected) == r->task);
+  mp_mutex_lock(c, &p->object.lock);
+  mp_tx_set32(c, &p->collected, MP_NONE);
+  mp_tx_doom(c, r->task, MP_BLOCK_TASK);
+  mp_tx_commit(c);
+  mp_mutex_unlock(c, &p->object.lock);
+  mp_heap_free_doomed(c);
+  mp_object_reap(c);
+}
+
+/* ---- ending ---- */
+
+/* The task that the number names, if it is still there. */
+static struct task *task_of_id(struct mp_context *c, uint64_t id) {
+  mp_ref ref = (mp_ref)id;
+  if (!mp_heap_is_block(c, ref) || w64_get(&task_at(c, ref)->id) != id) return NULL;
+  return task_at(c, ref);
+}
+
+int mp_pool_cancel(struct mp_handle *pool, uint64_t id, bool running) {
+  struct mp_context *c = pool->context;
+  struct pool *p = pool_of(pool);
+  int r = MP_EMPTY;
+  mp_mutex_lock(c, &p->object.lock);
+  struct task *t = task_of_id(c, id);
+  uint32_t state = t == NULL ? 0 : w32_get(&t->state);
+  if (state == TASK_WAITING) {
+    mp_task_leave_line(c, p, (mp_ref)id);
+    mp_task_over(c, p, (mp_ref)id);
+  }
+  if (state == TASK_WAITING || (state == TASK_RUNNING && running)) {
+    mp_tx_set32(c, &t->flags, w32_get(&t->flags) | TASK_KILL_CANCEL);
+    mp_tx_commit(c);
+    r = 0;
+  }
+  mp_mutex_unlock(c, &p->object.lock);
+  if (r == 0) mp_park_wake(c, &p->results, 1);
+  return r;
+}
+
+static void pool_set_state(struct mp_handle *pool, enum mp_pool_state state) {
+  struct mp_context *c = pool->context;
+  struct pool *p = pool_of(pool);
+  mp_mutex_lock(c, &p->object.lock);
+  uint32_t now = w32_get(&p->state);
+  if (now == MP_POOL_OPEN || (now == MP_POOL_CLOSED && state > MP_POOL_CLOSED)) {
+    mp_tx_set32(c, &p->state, state);
+    mp_tx_commit(c);
+  }
+  mp_mutex_unlock(c, &p->object.lock);
+  mp_park_wake(c, &p->work, UINT32_MAX);
+  mp_park_wake(c, &p->results, UINT32_MAX);
+}
+
+void mp_pool_close(struct mp_handle *pool) {
+  pool_set_state(pool, MP_POOL_CLOSED);
+}
+
+void mp_pool_terminate(struct mp_handle *pool) {
+  pool_set_state(pool, MP_POOL_TERMINATED);
+}
+
+void mp_pool_break(struct mp_handle *pool) {
+  pool_set_state(pool, MP_POOL_BROKEN);
+}
+
+enum mp_pool_state mp_pool_state(const struct mp_handle *pool) {
+  return (enum mp_pool_state)w32_get_acquire(&pool_of(pool)->state);
+}
+
+struct mp_pool_stats mp_pool_stats(struct mp_handle *pool) {
+  struct mp_context *c = pool->context;
+  struct pool *p = pool_of(pool);
+  struct mp_pool_stats s = {0};
+  mp_mutex_lock(c, &p->object.lock);
+  s.workers = w32_get(&p->worker_count);
+  s.running = w32_get(&p->running_count);
+  s.waiting = w32_get(&p->waiting_count);
+  s.idle = s.workers > s.running ? s.workers - s.running : 0;
+  s.done = w64_get(&p->done);
+  s.failed = w64_get(&p->failed);
+  s.lost = w64_get(&p->lost);
+  s.restarted = w64_get(&p->restarted);
+  mp_mutex_unlock(c, &p->object.lock);
+  return s;
+}
+
+bool mp_pool_initializer_error(struct mp_handle *pool, struct mp_parcel *out) {
+  mp_ref message = w32_get_acquire(&pool_of(pool)->initializer_error);
+  if (message == MP_NONE) return false;
+  *out = mp_message_view(pool->context, message);
+  return true;
+}
+
+/* ---- functions ---- */
+
+/* The block that the next function goes into; with a new one if the last is full. */
+static int function_room(struct mp_handle *pool, mp_ref *out) {
+  struct mp_context *c = pool->context;
+  mp_ref ref = w32_get(&pool_of(pool)->functions);
+  if (ref != MP_NONE &&
+      w32_get(&((struct function_block *)mp_at(c, ref))->used) < FUNCTIONS_IN_BLOCK) {
+    *out = MP_NONE;
+    return 0;
+  }
+  int r = mp_heap_reserve(c, sizeof(struct function_block), MP_BLOCK_PLAIN, out);
+  if (r == 0) memset(mp_at(c, *out), 0, sizeof(struct function_block));
+  return r;
+}
+
+int mp_pool_function_add(struct mp_handle *pool, const struct mp_parcel *function,
+                         uint32_t *number) {
+  struct mp_context *c = pool->context;
+  struct pool *p = pool_of(pool);
+  mp_ref message, fresh;
+  int r = mp_message_reserve(c, function, &message);
+  if (r != 0) return r;
+  r = function_room(pool, &fresh);
+  if (r != 0) {
+    mp_message_unreserve(c, message);
+    return r;
+  }
+  uint32_t count = w32_get(&p->function_count) + 1;
+  mp_mutex_lock(c, &p->object.lock);
+  if (fresh != MP_NONE) {
+    w32_put(&((struct function_block *)mp_at(c, fresh))->next, w32_get(&p->functions));
+    mp_tx_set32(c, &p->functions, fresh);
+    mp_tx_publish(c, fresh);
+  }
+  struct function_block *b = (struct function_block *)mp_at(c, w32_get(&p->functions));
+  uint32_t used = w32_get(&b->used);
+  mp_tx_set32(c, &b->message[used], message);
+  mp_tx_set32(c, &b->used, used + 1);
+  mp_tx_set32(c, &p->function_count, count);
+  mp_tx_publish(c, message);
+  mp_tx_commit(c);
+  mp_mutex_unlock(c, &p->object.lock);
+  *number = count;
+  return 0;
+}
+
+int mp_pool_function(struct mp_handle *pool, uint32_t number, struct mp_parcel *out) {
+  struct mp_context *c = pool->context;
+  struct pool *p = pool_of(pool);
+  mp_ref message = MP_NONE;
+  mp_mutex_lock(c, &p->object.lock);
+  uint32_t last = w32_get(&p->function_count);
+  mp_ref ref = w32_get(&p->functions);
+  while (ref != MP_NONE && number != 0 && number <= last) {
+    struct function_block *b = (struct function_block *)mp_at(c, ref);
+    uint32_t first = last - w32_get(&b->used) + 1;
+    if (number >= first) {
+      message = w32_get(&b->message[number - first]);
+      break;
+    }
+    last = first - 1;
+    ref = w32_get(&b->next);
+  }
+  mp_mutex_unlock(c, &p->object.lock);
+  if (message == MP_NONE) return MP_EMPTY;
+  *out = mp_message_view(c, message);
+  return 0;
+}
+
+/* ---- the kind ---- */
+
+/* Takes the first task of a list out and frees it. */
+static bool list_drop(struct mp_context *c, struct pool *p, mp_w32 *head) {
+  mp_ref ref = w32_get(head);
+  if (ref == MP_NONE) return false;
+  mp_mutex_lock(c, &p->object.lock);
+  mp_tx_set32(c, head, head == &p->collected ? MP_NONE : w32_get(&task_at(c, ref)->next));
+  mp_tx_doom(c, ref, MP_BLOCK_TASK);
+  mp_tx_commit(c);
+  mp_mutex_unlock(c, &p->object.lock);
+  mp_heap_free_doomed(c);
+  return true;
+}
+
+static void message_drop(struct mp_context *c, struct pool *p, mp_w32 *link) {
+  mp_ref message = w32_get(link);
+  if (message == MP_NONE) return;
+  mp_mutex_lock(c, &p->object.lock);
+  mp_tx_set32(c, link, MP_NONE);
+  mp_tx_doom(c, message, MP_BLOCK_MESSAGE);
+  mp_tx_commit(c);
+  mp_mutex_unlock(c, &p->object.lock);
+  mp_heap_free_doomed(c);
+}
+
+static void functions_drop(struct mp_context *c, struct pool *p) {
+  for (mp_ref ref; (ref = w32_get(&p->functions)) != MP_NONE;) {
+    struct function_block *b = (struct function_block *)mp_at(c, ref);
+    for (uint32_t i = 0; i < FUNCTIONS_IN_BLOCK; i++) message_drop(c, p, &b->message[i]);
+    mp_mutex_lock(c, &p->object.lock);
+    mp_tx_set32(c, &p->functions, w32_get(&b->next));
+    mp_tx_doom(c, ref, MP_BLOCK_PLAIN);
+    mp_tx_commit(c);
+    mp_mutex_unlock(c, &p->object.lock);
+    mp_heap_free_doomed(c);
+  }
+}
+
+static void pool_destroy(struct mp_context *c, struct mp_object *o) {
+  struct pool *p = (struct pool *)(void *)o;
+  mp_w32 *lists[] = {&p->todo, &p->running, &p->over, &p->collected};
+  for (size_t i = 0; i < MP_COUNT_OF(lists); i++)
+    while (list_drop(c, p, lists[i])) {}
+  message_drop(c, p, &p->initializer_error);
+  functions_drop(c, p);
+}
+
+static const char *list_check(struct mp_context *c, const mp_w32 *head, enum task_state state,
+                              struct mp_walk *w, uint32_t *count) {
+  mp_ref prev = MP_NONE;
+  *count = 0;
+  for (mp_ref ref = w32_get(head); ref != MP_NONE; ++*count) {
+    const struct task *t = task_at(c, ref);
+    const char *wrong = mp_task_check(c, ref, w);
+    if (wrong != NULL) return wrong;
+    if (w32_get(&t->state) != (uint32_t)state) return "pool: a task is in the wrong list";
+    if (state != TASK_OVER && w32_get(&t->prev) != prev) return "pool: a list's links do not match";
+    if (state == TASK_RUNNING && mp_slot_gone(c, w32_get(&t->worker)))
+      return "pool: a running task's worker is gone";
+    prev = ref;
+    ref = w32_get(&t->next);
+  }
+  return NULL;
+}
+
+static const char *functions_check(struct mp_context *c, const struct pool *p, struct mp_walk *w) {
+  const char *wrong = NULL;
+  uint32_t count = 0;
+  for (mp_ref ref = w32_get(&p->functions); wrong == NULL && ref != MP_NONE;) {
+    const struct function_block *b = (const struct function_block *)mp_at(c, ref);
+    wrong = mp_walk_block(w, ref);
+    for (uint32_t i = 0; wrong == NULL && i < w32_get(&b->used); i++, count++)
+      if (w32_get(&b->message[i]) != MP_NONE) wrong = mp_walk_message(w, w32_get(&b->message[i]));
+    ref = w32_get(&b->next);
+  }
+  if (wrong == NULL && count > w32_get(&p->function_count)) wrong = "pool: functions are miscounted";
+  return wrong;
+}
+
+static const char *pool_check(struct mp_context *c, struct mp_object *o, struct mp_walk *w) {
+  const struct pool *p = (const struct pool *)(const void *)o;
+  uint32_t waiting, running, over;
+  const char *wrong = list_check(c, &p->todo, TASK_WAITING, w, &waiting);
+  if (wrong == NULL) wrong = list_check(c, &p->running, TASK_RUNNING, w, &running);
+  if (wrong == NULL) wrong = list_check(c, &p->over, TASK_OVER, w, &over);
+  if (wrong == NULL && w32_get(&p->collected) != MP_NONE)
+    wrong = mp_task_check(c, w32_get(&p->collected), w);
+  if (wrong == NULL && w32_get(&p->initializer_error) != MP_NONE)
+    wrong = mp_walk_message(w, w32_get(&p->initializer_error));
+  if (wrong == NULL) wrong = functions_check(c, p, w);
+  if (wrong != NULL) return wrong;
+  if (waiting != w32_get(&p->waiting_count)) return "pool: waiting tasks are miscounted";
+  return running == w32_get(&p->running_count) ? NULL : "pool: running tasks are miscounted";
+}
+
+const struct mp_kind mp_pool_kind = {"Pool", mp_pool_owner_died, pool_destroy, pool_check};
