@@ -393,3 +393,25 @@ TEST(a_child_can_end_with_its_parent) {
   CHECK_EQ(mp_os_read(pipe_ends[0], &byte, 1), 0);   /* the last writer is dead */
   mp_os_close(pipe_ends[0]);
 }
+
+TEST(a_zombie_says_how_it_ended) {
+  int status = 99;
+  pid_t exits = fork();
+  if (exits == 0) _exit(7);
+  pid_t killed = fork();
+  if (killed == 0) for (;;) pause();
+  CHECK_EQ(mp_os_zombie_status(killed, 0, &status), -ESRCH); /* it runs */
+  CHECK_EQ(status, 99);
+  CHECK_EQ(kill(killed, SIGKILL), 0);
+  siginfo_t info;
+  CHECK_EQ(waitid(P_PID, (id_t)exits, &info, WEXITED | WNOWAIT), 0);
+  CHECK_EQ(waitid(P_PID, (id_t)killed, &info, WEXITED | WNOWAIT), 0);
+  CHECK_EQ(mp_os_zombie_status(exits, 0, &status), 0);
+  CHECK_EQ(status, 7);
+  CHECK_EQ(mp_os_zombie_status(exits, 1, &status), -ESRCH); /* another start time */
+  CHECK_EQ(mp_os_zombie_status(killed, 0, &status), 0);
+  CHECK_EQ(status, -SIGKILL);
+  CHECK_EQ(waitpid(exits, NULL, 0), exits);
+  CHECK_EQ(waitpid(killed, NULL, 0), killed);
+  CHECK_EQ(mp_os_zombie_status(exits, 0, &status), -ESRCH);
+}

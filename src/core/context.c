@@ -49,8 +49,18 @@ static bool slot_awaited(struct mp_context *c, const struct mp_slot *s) {
   return parent != 0 && (parent == c->tag || !mp_slot_gone(c, parent));
 }
 
+/* How the process ended, if it did not say so itself and the kernel still knows. */
+static void slot_note_end(struct mp_slot *dead) {
+  uint64_t who = w64_get(&dead->who);
+  int status;
+  if (w32_get(&dead->ended) != 0) return;
+  if (mp_os_zombie_status(mp_identity_pid(who), mp_identity_start(who), &status) == 0)
+    w32_put(&dead->ended, mp_slot_ended_word(status));
+}
+
 static bool slot_bury(struct mp_context *c, uint32_t index) {
   if (!mp_mutex_take_over(c, index)) return false;
+  slot_note_end(mp_slot_at(&c->arena, index));
   slot_clean(c, index);
   if (slot_awaited(c, mp_slot_at(&c->arena, index)))
     mp_slot_leave(c, index);

@@ -3,6 +3,7 @@
 */
 #include "array.h"
 #include "message.h"
+#include "pool.h"
 #include "sync.h"
 
 const struct mp_kind *const mp_kinds[MP_KINDS] = {
@@ -12,10 +13,12 @@ const struct mp_kind *const mp_kinds[MP_KINDS] = {
   [MP_KIND_SEMAPHORE] = &mp_semaphore_kind,
   [MP_KIND_EVENT] = &mp_event_kind,
   [MP_KIND_ARRAY] = &mp_array_kind,
+  [MP_KIND_POOL] = &mp_pool_kind,
 };
 
 mp_releaser *const mp_releasers[MP_BLOCK_KINDS] = {
   [MP_BLOCK_PLAIN] = NULL, /* freed as it is */
   [MP_BLOCK_MESSAGE] = mp_message_release,
   [MP_BLOCK_OBJECT] = mp_object_release,
+  [MP_BLOCK_TASK] = mp_task_release,
 };

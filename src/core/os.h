@@ -119,6 +119,10 @@ int mp_os_fork(void);
 int mp_os_self_start(uint64_t *ticks);
 int mp_os_start_of(int32_t pid, uint64_t *ticks);
 
+/* How a process ended that nobody has reaped yet: exit code, or -signal. -ESRCH: it runs, is reaped,
+** or another process has the pid by now. */
+int mp_os_zombie_status(int32_t pid, uint64_t start, int *status);
+
 /* 1 if the process of that pid and start time has ended: all its threads, reaped or not; 0 if it
 ** lives, stopped or not. start 0: any process of that pid counts. When nothing can be found out,
 ** 0: to take a dead one for living costs time, the reverse costs memory. Never an error. */

@@ -42,6 +42,7 @@ struct process_stat {
   char state;         /* field 3 */
   uint64_t threads;   /* field 20 */
   uint64_t start;     /* field 22 */
+  int status;         /* the last field, 52: as wait gives it; 0 for other users' processes */
 };
 
 /* The text's second field is the name in parentheses, which may hold spaces and parentheses
@@ -58,6 +59,7 @@ static int stat_parse(const char *text, struct process_stat *out) {
     if (field + 1 == 20) s.threads = strtoull(p, NULL, 10);
     if (field + 1 == 22) s.start = strtoull(p, NULL, 10);
   }
+  s.status = (int)strtol(strrchr(p, ' ') != NULL ? strrchr(p, ' ') : "0", NULL, 10);
   *out = s;
   return 0;
 }
@@ -93,6 +95,15 @@ int mp_os_start_of(int32_t pid, uint64_t *ticks) {
   int r = pid <= 0 ? -ESRCH : stat_of(pid, &s);
   if (r == 0) *ticks = s.start;
   return r;
+}
+
+int mp_os_zombie_status(int32_t pid, uint64_t start, int *status) {
+  struct process_stat s;
+  int r = pid <= 0 ? -ESRCH : stat_of(pid, &s);
+  if (r != 0) return r;
+  if ((s.state != 'Z' && s.state != 'X') || (start != 0 && s.start != start)) return -ESRCH;
+  *status = WIFSIGNALED(s.status) ? -WTERMSIG(s.status) : WEXITSTATUS(s.status);
+  return 0;
 }
 
 /* ---- who has ended ---- */

@@ -122,6 +122,7 @@ struct mp_work {
   struct mp_parcel parcel; /* a view; good until mp_work_done */
   uint64_t id;
   uint32_t count, first; /* run the items first .. count-1, counted from 0 */
+  bool timed;            /* has a time limit: mp_supervisor_notify before it is run */
 };
 
 /* Waits for a task and takes it. MP_CLOSED: there is none and will be none: end. MP_TIMEOUT,
@@ -132,32 +133,39 @@ MP_MUST_USE int mp_work_take(struct mp_handle *pool, mp_deadline until, struct m
 MP_MUST_USE int mp_work_settle(struct mp_work *w, enum mp_item_kind kind,
                                const struct mp_parcel *value);
 
-/* All items are settled: the task goes back to the creator. */
-void mp_work_done(struct mp_work *w);
+/* All items are settled: the task goes back to the creator. MP_CLOSED: this worker is about to be
+** killed for having been late, it is to end and to take no other task. */
+MP_MUST_USE int mp_work_done(struct mp_work *w);
+
+/* The worker is up: its initializer is through. Before its first mp_work_take. */
+void mp_work_ready(struct mp_handle *pool);
 
 /* The initializer raised this; the worker should end. */
 MP_MUST_USE int mp_work_initializer_failed(struct mp_handle *pool, const struct mp_parcel *error);
 
 /* ---- the supervisor (pool_supervisor.c) ---- */
 
-/* private; the creator's grip on its supervisor */
+/* private; the creator's grip on its supervisor, and a worker's */
 struct mp_supervisor {
-  int pid, pidfd, control;
-  uint32_t tag;
+  struct mp_process *process; /* NULL in a worker */
+  int control;         /* what wakes the supervisor up */
 };
 
 /* Forks the supervisor. In the creator: 0, *worker is 0. In each worker, from then on and for ever
 ** again when one is replaced: 0, *worker is its number from 1 on; the caller runs the worker's
-** loop and ends the process. The supervisor itself never returns. -EAGAIN, -ENOMEM, -EUSERS,
-** -EMFILE: nothing was started. */
+** loop and ends the process by mp_process_exit. The supervisor itself never returns. -EAGAIN,
+** -ENOMEM, -EUSERS, -EMFILE: nothing was started. */
 MP_MUST_USE int mp_supervisor_start(struct mp_handle *pool, struct mp_supervisor *out,
                                     uint32_t *worker);
 
-/* Has the supervisor look at the pool again: it was closed, terminated, a task is to be killed. */
+/* Has the supervisor look at the pool again: it was closed or terminated, a task is to be killed,
+** a task with a time limit runs. Never waits. */
 void mp_supervisor_notify(const struct mp_supervisor *s);
 
-/* Waits until supervisor and workers have ended. MP_TIMEOUT, -EINTR. */
-MP_MUST_USE int mp_supervisor_join(struct mp_handle *pool, struct mp_supervisor *s,
-                                   mp_deadline until);
+/* Waits until supervisor and workers have ended. MP_TIMEOUT, MP_INTERRUPTED. */
+MP_MUST_USE int mp_supervisor_join(struct mp_supervisor *s, mp_deadline until);
+
+/* Closes the creator's descriptors. The supervisor ends by itself when the pool does. */
+void mp_supervisor_close(struct mp_supervisor *s);
 
 #endif

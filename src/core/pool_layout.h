@@ -41,6 +41,7 @@ struct item_area {
 struct task {
   mp_w32 next, prev;       /* in line and running: both ways; over: next only */
   mp_w32 state, flags;
+  mp_w32 kill_item;        /* TASK_KILL_TIMEOUT: which item is the late one */
   mp_w64 id;               /* serial number << 32 | own reference */
   mp_w64 timeout, started; /* ns */
   mp_w32 worker;           /* tag of who runs it */
@@ -74,7 +75,7 @@ struct pool {
   mp_w64 done, failed, lost, restarted;
   mp_w32 functions, function_count;  /* chain of function_blocks; number of the last function */
   mp_w32 initializer_error;          /* message, or none */
-  mp_w32 failed_starts;              /* workers that died before they took a task, in a row */
+  mp_w32 unready;                    /* atomic: workers started since the last one came up */
   mp_w32 supervisor;                 /* tag */
   struct mp_park work MP_ALIGNED(MP_CACHE_LINE);    /* workers wait for tasks */
   struct mp_park results MP_ALIGNED(MP_CACHE_LINE); /* the creator waits for results */

@@ -37,7 +37,6 @@ static mp_ref work_pop(struct mp_handle *h) {
     mp_tx_set32(c, &t->worker, c->tag);
     if (w64_get(&t->timeout) != 0) mp_tx_set64(c, &t->started, (uint64_t)mp_clock_now());
     mp_tx_set32(c, &h->entry->held, ref);
-    if (w32_get(&p->failed_starts) != 0) mp_tx_set32(c, &p->failed_starts, 0);
     mp_tx_commit(c);
   }
   mp_mutex_unlock(c, &p->object.lock);
@@ -50,6 +49,7 @@ static void work_open(struct mp_handle *h, mp_ref ref, struct mp_work *out) {
   out->id = w64_get(&t->id);
   out->count = w32_get(&t->count);
   out->first = task_settled(h->context, t);
+  out->timed = w64_get(&t->timeout) != 0;
 }
 
 int mp_work_take(struct mp_handle *pool, mp_deadline until, struct mp_work *out) {
@@ -95,19 +95,40 @@ static int area_add(struct mp_work *w, uint32_t need) {
   return 0;
 }
 
-/* An item that travels in a message: the message and the item become real together. */
-static void settle_message(struct mp_work *w, enum mp_item_kind kind, mp_ref message) {
+/* Settles under the pool's lock: what stands in a message, so that message and item become real
+** together; and what has a time limit, so that the supervisor cannot take the next item, which
+** starts now, for the late one. */
+static void settle_locked(struct mp_work *w, struct item_area *a, uint64_t used, mp_ref message) {
   struct mp_context *c = w->pool->context;
   struct pool *p = pool_of(w->pool);
-  struct item_area *a = area_at(c, w32_get(&task_at(c, w->task)->last_area));
-  uint64_t used;
-  unsigned char *data = mp_item_begin(a, kind, true, sizeof message, &used);
-  memcpy(data, &message, sizeof message);
+  struct task *t = task_at(c, w->task);
   mp_mutex_lock(c, &p->object.lock);
   mp_tx_set64(c, &a->used, used);
-  mp_tx_publish(c, message);
+  if (message != MP_NONE) mp_tx_publish(c, message);
+  if (w->timed) mp_tx_set64(c, &t->started, (uint64_t)mp_clock_now());
   mp_tx_commit(c);
   mp_mutex_unlock(c, &p->object.lock);
+}
+
+/* Writes the item's bytes, or the message that has them, and commits. */
+static int settle_in(struct mp_work *w, struct item_area *a, enum mp_item_kind kind,
+                     const struct mp_parcel *value, bool apart) {
+  struct mp_context *c = w->pool->context;
+  mp_ref message = MP_NONE;
+  uint64_t used;
+  if (apart) {
+    int r = mp_message_reserve(c, value, &message);
+    if (r != 0) return r;
+    memcpy(mp_item_begin(a, kind, true, sizeof message, &used), &message, sizeof message);
+  } else {
+    uint32_t length = (uint32_t)(value->length + value->tail_length);
+    mp_parcel_copy(mp_item_begin(a, kind, false, length, &used), value);
+  }
+  if (apart || w->timed)
+    settle_locked(w, a, used, message);
+  else
+    w64_put(&a->used, used);
+  return 0;
 }
 
 int mp_work_settle(struct mp_work *w, enum mp_item_kind kind, const struct mp_parcel *value) {
@@ -122,19 +143,9 @@ int mp_work_settle(struct mp_work *w, enum mp_item_kind kind, const struct mp_pa
     if (r != 0) return r;
     a = area_at(c, w32_get(&t->last_area));
   }
-  if (apart) {
-    mp_ref message;
-    int r = mp_message_reserve(c, value, &message);
-    if (r != 0) return r;
-    settle_message(w, kind, message);
-  } else {
-    uint64_t used;
-    mp_parcel_copy(mp_item_begin(a, kind, false, (uint32_t)length, &used), value);
-    w64_put(&a->used, used); /* the commit */
-  }
-  if (kind != MP_ITEM_VALUE) w32_put(&t->failures, w32_get(&t->failures) + 1);
-  if (w64_get(&t->timeout) != 0) w64_put(&t->started, (uint64_t)mp_clock_now());
-  return 0;
+  int r = settle_in(w, a, kind, value, apart);
+  if (r == 0 && kind != MP_ITEM_VALUE) w32_put(&t->failures, w32_get(&t->failures) + 1);
+  return r;
 }
 
 /* In a transaction: a task leaves its worker and is over. */
@@ -146,16 +157,23 @@ static void work_end(struct mp_context *c, struct pool *p, mp_ref ref) {
   if (w32_get(&t->failures) != 0) mp_tx_set64(c, &p->failed, w64_get(&p->failed) + 1);
 }
 
-void mp_work_done(struct mp_work *w) {
+int mp_work_done(struct mp_work *w) {
   struct mp_context *c = w->pool->context;
   struct pool *p = pool_of(w->pool);
   MP_ASSERT(task_settled(c, task_at(c, w->task)) == w->count);
   mp_mutex_lock(c, &p->object.lock);
+  bool condemned = w32_get(&task_at(c, w->task)->flags) != 0;
   work_end(c, p, w->task);
   mp_tx_set32(c, &w->pool->entry->held, HELD_WORKER);
   mp_tx_commit(c);
   mp_mutex_unlock(c, &p->object.lock);
   mp_park_wake(c, &p->results, 1);
+  return condemned ? MP_CLOSED : 0;
+}
+
+void mp_work_ready(struct mp_handle *pool) {
+  w32_put(&pool->entry->held, HELD_WORKER);
+  w32_put(&pool_of(pool)->unready, 0);
 }
 
 int mp_work_initializer_failed(struct mp_handle *pool, const struct mp_parcel *error) {
@@ -194,10 +212,11 @@ static void worker_died(struct mp_context *c, struct pool *p, mp_ref ref,
   uint32_t ended = w32_get(&dead->ended);
   int pid = mp_identity_pid(w64_get(&dead->who));
   bool again = kind == MP_ITEM_LOST && w32_get(&t->retries_left) > 0 && settled < count;
+  bool late = kind != MP_ITEM_TIMEOUT || w32_get(&t->kill_item) == settled;
   mp_tx_set64(c, &p->lost, w64_get(&p->lost) + 1);
   if (again) {
     mp_tx_set32(c, &t->retries_left, w32_get(&t->retries_left) - 1);
-  } else if (settled < count) {
+  } else if (settled < count && late) { /* not the next item, when the late one just made it */
     mp_item_end(c, t, kind, pid, ended == 0 ? INT32_MIN : mp_slot_ended_status(ended));
     mp_tx_set32(c, &t->failures, w32_get(&t->failures) + 1);
     mp_tx_set32(c, &t->retries_left, w32_get(&t->retries));

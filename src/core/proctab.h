@@ -151,6 +151,10 @@ static inline int mp_identity_pid(uint64_t identity) {
   return (int)(identity & UINT64_C(0x3fffff));
 }
 
+static inline uint64_t mp_identity_start(uint64_t identity) {
+  return identity << 2 >> 24;
+}
+
 /* Commits the table's first page. Called once, by the creator. */
 MP_MUST_USE int mp_proctab_init(const struct mp_arena *a);
 

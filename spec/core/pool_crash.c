@@ -1,0 +1,211 @@
+/* Pools, and whoever dies with a task in hand, or while submitting or collecting one. */
+#include "../../src/core/pool.h"
+#include "crash.h"
+
+#define ITEMS 3
+
+/* note[0]: id of the task under test; note[1]: a shared object that tasks mention */
+static const struct mp_task_options three_items = {.count = ITEMS};
+
+static struct mp_parcel text(const char *s) {
+  return (struct mp_parcel){.bytes = s, .length = strlen(s)};
+}
+
+static void submit(struct crash_world *w, const struct mp_task_options *o) {
+  uint64_t id;
+  struct mp_parcel p = text("what to do");
+  CHECK_EQ(mp_pool_submit(w->theirs, &p, o, &id), 0);
+  w->note[0] = (intptr_t)id;
+}
+
+/* The survivor is the creator, the victim a worker. */
+static void prepare_worker(struct crash_world *w) {
+  struct mp_pool_options o = {.workers = 2};
+  CHECK_EQ(mp_pool_new(w->other, &o, &w->theirs), 0);
+  w->mine = crash_open(w->victim, w->theirs);
+  mp_work_ready(w->mine);
+  submit(w, &three_items);
+}
+
+static void prepare_worker_with_retry(struct crash_world *w) {
+  struct mp_pool_options o = {.workers = 2};
+  CHECK_EQ(mp_pool_new(w->other, &o, &w->theirs), 0);
+  w->mine = crash_open(w->victim, w->theirs);
+  mp_work_ready(w->mine);
+  submit(w, &(struct mp_task_options){.count = ITEMS, .retries = 1});
+}
+
+/* Runs what is left of the task; each item's value is its number, in `bytes` bytes. */
+static int run_items(struct mp_handle *pool, size_t bytes) {
+  struct mp_work work;
+  static char value[5000];
+  int r = mp_work_take(pool, MP_NOW, &work);
+  if (r != 0) return r;
+  for (uint32_t i = work.first; i < work.count; i++) {
+    memset(value, '0' + (int)i, bytes);
+    r = mp_work_settle(&work, MP_ITEM_VALUE,
+                       &(struct mp_parcel){.bytes = value, .length = bytes});
+    if (r != 0) return r;
+  }
+  return mp_work_done(&work);
+}
+
+static int work_small(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  return run_items(w->mine, 1);
+}
+static int work_that_needs_areas(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  return run_items(w->mine, 1500);
+}
+static int work_with_messages(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  return run_items(w->mine, 4000);
+}
+
+/* Another worker does the rest; the creator gets every item once, and at most `lost` lost ones. */
+static void finish_and_collect(struct crash_world *w, int most_lost) {
+  struct mp_handle *worker = crash_open(w->extra, w->theirs);
+  struct mp_pool_result r;
+  struct mp_item_cursor at = {0};
+  struct mp_item item;
+  int items = 0, lost = 0;
+  mp_work_ready(worker);
+  while (run_items(worker, 1) == 0) {}
+  CHECK_EQ(mp_pool_collect(w->theirs, MP_NOW, &r), 0);
+  CHECK_EQ(r.id, (uint64_t)w->note[0]);
+  CHECK_EQ(r.settled, ITEMS);
+  for (; mp_pool_item(w->theirs, &r, &at, &item); items++) {
+    if (item.kind == MP_ITEM_LOST)
+      lost++;
+    else
+      CHECK(item.kind == MP_ITEM_VALUE && *(const char *)item.parcel.bytes == '0' + items);
+  }
+  CHECK_EQ(items, ITEMS);
+  CHECK(lost <= most_lost);
+  mp_pool_forget(w->theirs, &r);
+  CHECK_EQ(mp_pool_collect(w->theirs, MP_NOW, &r), MP_EMPTY);
+  struct mp_pool_stats s = mp_pool_stats(w->theirs);
+  CHECK(s.waiting == 0 && s.running == 0 && s.done == 1);
+}
+
+static void judge_one_item(struct crash_world *w, bool done) {
+  finish_and_collect(w, done ? 0 : 1);
+}
+static void judge_no_item(struct crash_world *w, bool done) {
+  (void)done;
+  finish_and_collect(w, 0);
+}
+
+LONG_TEST(a_worker_dies, 200) {
+  crash_enumerate(&(struct crash_case){"pool work", prepare_worker, work_small, judge_one_item});
+}
+LONG_TEST(a_worker_dies_and_its_item_is_run_again, 200) {
+  crash_enumerate(
+      &(struct crash_case){"pool retry", prepare_worker_with_retry, work_small, judge_no_item});
+}
+LONG_TEST(a_worker_dies_with_results_that_need_room, 200) {
+  crash_enumerate(
+      &(struct crash_case){"pool areas", prepare_worker, work_that_needs_areas, judge_one_item});
+}
+LONG_TEST(a_worker_dies_with_results_in_messages, 200) {
+  crash_enumerate(
+      &(struct crash_case){"pool messages", prepare_worker, work_with_messages, judge_one_item});
+}
+
+/* ---- the creator ---- */
+
+/* The victim is the creator, the survivor a worker. */
+static void prepare_creator(struct crash_world *w) {
+  struct mp_pool_options o = {.workers = 2};
+  CHECK_EQ(mp_pool_new(w->victim, &o, &w->mine), 0);
+  w->theirs = crash_open(w->other, w->mine);
+  mp_work_ready(w->theirs);
+}
+
+static int create(struct crash_world *w, struct mp_context *c) {
+  struct mp_pool_options o = {.workers = 2};
+  return mp_pool_new(c, &o, &w->mine);
+}
+
+static void prepare_nothing(struct crash_world *w) {
+  w->theirs = NULL;
+}
+
+static int submit_two(struct crash_world *w, struct mp_context *c) {
+  uint64_t id;
+  struct mp_ticket self = mp_handle_ticket(w->mine);
+  struct mp_parcel p = text("one"), with_ticket = text("two");
+  (void)c;
+  with_ticket.tickets = &self;
+  with_ticket.ticket_count = 1;
+  int r = mp_pool_submit(w->mine, &p, &three_items, &id);
+  return r != 0 ? r : mp_pool_submit(w->mine, &with_ticket, &three_items, &id);
+}
+
+static int cancel_in_line(struct crash_world *w, struct mp_context *c) {
+  uint64_t id;
+  struct mp_parcel p = text("one");
+  (void)c;
+  int r = mp_pool_submit(w->mine, &p, &three_items, &id);
+  return r != 0 ? r : mp_pool_cancel(w->mine, id, false);
+}
+
+static int add_function(struct crash_world *w, struct mp_context *c) {
+  struct mp_parcel p = text("function");
+  uint32_t number;
+  (void)c;
+  return mp_pool_function_add(w->mine, &p, &number);
+}
+
+static void prepare_over(struct crash_world *w) {
+  uint64_t id;
+  struct mp_parcel p = text("what to do");
+  prepare_creator(w);
+  CHECK_EQ(mp_pool_submit(w->mine, &p, &three_items, &id), 0);
+  CHECK_EQ(run_items(w->theirs, 4000), 0);
+}
+
+static int collect_and_forget(struct crash_world *w, struct mp_context *c) {
+  struct mp_pool_result r;
+  (void)c;
+  int e = mp_pool_collect(w->mine, MP_NOW, &r);
+  if (e == 0) mp_pool_forget(w->mine, &r);
+  return e;
+}
+
+/* The workers learn that it is over, and with the last of them goes all memory. */
+static void judge_end(struct crash_world *w, bool done) {
+  struct mp_work work;
+  (void)done;
+  if (w->theirs != NULL) {
+    CHECK_EQ(mp_pool_state(w->theirs), MP_POOL_TERMINATED);
+    CHECK_EQ(mp_work_take(w->theirs, MP_NOW, &work), MP_CLOSED);
+    w32_put(&w->theirs->entry->held, 0);
+    w->theirs = mp_handle_close(w->theirs);
+  }
+  mp_heap_flush(w->other);
+  CHECK_EQ(mp_heap_usage(w->other).allocated, 0);
+}
+
+#define CREATOR_TEST(name, what, prepare, operate)                                   \
+  LONG_TEST(name, 200) {                                                             \
+    crash_enumerate(&(struct crash_case){what, prepare, operate, judge_end});        \
+  }
+
+CREATOR_TEST(the_creator_dies_in_new, "pool new", prepare_nothing, create)
+CREATOR_TEST(the_creator_dies_in_cancel, "pool cancel", prepare_creator, cancel_in_line)
+CREATOR_TEST(the_creator_dies_in_function_add, "pool function", prepare_creator, add_function)
+CREATOR_TEST(the_creator_dies_in_collect, "pool collect, forget", prepare_over, collect_and_forget)
+
+/* The second task mentions the pool itself, a cycle: the pool outlives its last handle. */
+static void judge_submit(struct crash_world *w, bool done) {
+  struct mp_work work;
+  (void)done;
+  CHECK_EQ(mp_pool_state(w->theirs), MP_POOL_TERMINATED);
+  CHECK_EQ(mp_work_take(w->theirs, MP_NOW, &work), MP_CLOSED);
+}
+
+LONG_TEST(the_creator_dies_in_submit, 200) {
+  crash_enumerate(&(struct crash_case){"pool submit", prepare_creator, submit_two, judge_submit});
+}
