@@ -24,9 +24,9 @@ local RANKS = { -- lowest first
   {"binding/"},
 }
 
--- What C itself has, and so every platform.
+-- What every platform has; pthread, poll and signal for their types and constants alone.
 local STANDARD = {}
-for name in ([[assert ctype errno float inttypes limits math pthread setjmp stdarg stdbool stddef stdint
+for name in ([[assert ctype errno float inttypes limits math poll pthread setjmp signal stdarg stdbool stddef stdint
     stdio stdlib string time]]):gmatch("%a+") do STANDARD[name .. ".h"] = true end
 local LUA = {["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true}
 

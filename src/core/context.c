@@ -78,9 +78,11 @@ bool mp_context_bury(struct mp_context *c, uint32_t tag) {
 void mp_context_collect(struct mp_context *c, uint32_t tag, uint32_t *ended) {
   uint32_t index = mp_tag_index(tag);
   struct mp_slot *s = mp_slot_at(&c->arena, index);
-  *ended = 0;
   if (mp_slot_tag(&c->arena, index) != tag) return;
-  *ended = w32_get(&s->ended);
+  if (*ended == 0)
+    *ended = w32_get(&s->ended);
+  else
+    w32_put(&s->ended, *ended); /* for those whom the child's death concerns */
   w32_put(&s->parent, 0); /* whoever cleans it from now on may free it */
   (void)slot_bury(c, index);
 }

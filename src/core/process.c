@@ -55,14 +55,14 @@ static void process_free(struct mp_process *p) {
 
 /* The child has ended and is reaped. A record that no user has goes with it. */
 static void process_ended(struct mp_process *p, bool known, int status) {
-  uint32_t ended = 0;
+  uint32_t ended = known ? mp_slot_ended_word(status) : 0;
   if (!p->starter) {
     mp_context_collect(p->context, p->tag, &ended);
     process_unlink(p);
   }
   p->ended = true;
-  p->known = known || ended != 0;
-  p->status = known ? status : ended != 0 ? (int)ended - 1 : UNKNOWN_STATUS;
+  p->known = ended != 0;
+  p->status = p->known ? mp_slot_ended_status(ended) : UNKNOWN_STATUS;
   if (!p->lent) p->fd = mp_os_close(p->fd);
   if (!p->kept) process_free(p);
 }

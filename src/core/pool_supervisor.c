@@ -1,0 +1,231 @@
+/*
+** The supervisor: a process of its own that keeps a pool's workers at strength.
+**
+** Structure: forked when the pool is made, single-threaded, it runs no Lua. It starts the workers,
+** waits for their ends, for a word from the creator and for time limits, all in one poll, and
+** replaces who died. It is tied to its creator as a daemon is, and its workers to it: when either
+** is killed, so are they. Tasks and results never pass through it.
+** Lock: the pool's, to look at running tasks. Invariant: each seat is empty or has one worker; a
+** worker that is not up after many starts means that none can be, and the pool is broken.
+** Death: held = HELD_SUPERVISOR in its handle entry tells whoever cleans up that the pool is
+** broken; its workers have died with it. Each worker's death is cleaned up here at once: its task
+** is settled or goes back in line (pool_work.c).
+*/
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "os.h"
+#include "pool_layout.h"
+#include "process.h"
+
+#define TERMINATE_NS INT64_C(2000000000) /* from SIGTERM to SIGKILL */
+#define RETRY_NS INT64_C(100000000)      /* after a fork that failed */
+#define UNREADY_MORE 3u                  /* starts that may fail in a row, beside two for each seat */
+
+/* private; what the supervisor knows */
+struct watch {
+  struct mp_handle *pool;
+  struct mp_context *c;
+  mp_process **seat;
+  struct pollfd *fds; /* control, then a sentinel a seat */
+  uint32_t *condemned; /* tags of workers to kill, room for all seats */
+  uint32_t seats, started;
+  int control;
+  bool terminating;
+  mp_deadline kill_at; /* after SIGTERM */
+  mp_deadline wake_up; /* the next time limit */
+};
+
+static uint32_t seats_taken(const struct watch *w) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < w->seats; i++) n += w->seat[i] != NULL;
+  return n;
+}
+
+/* To the worker of that tag, or to all (0). One that can't be told has ended: it is reaped next. */
+static void seats_signal(const struct watch *w, uint32_t tag, int signal_number) {
+  for (uint32_t i = 0; i < w->seats; i++) {
+    if (w->seat[i] == NULL || (tag != 0 && w->seat[i]->tag != tag)) continue;
+    int r = mp_process_signal(w->seat[i], signal_number);
+    (void)r;
+  }
+}
+
+/* ---- starting ---- */
+
+static bool workers_wanted(const struct watch *w) {
+  const struct pool *p = pool_of(w->pool);
+  uint32_t state = w32_get_acquire(&p->state);
+  return state == MP_POOL_OPEN || (state == MP_POOL_CLOSED && w32_get(&p->todo) != MP_NONE);
+}
+
+/* Fills a seat. 1: this is the worker. */
+static int seat_fill(struct watch *w, uint32_t i) {
+  struct pool *p = pool_of(w->pool);
+  mp_process_options o = {.name = "pool worker", .daemon = 1};
+  (void)w32_add(&p->unready, 1);
+  int r = mp_process_start(w->c, &o, &w->seat[i]);
+  if (r != 0) return r;
+  w->started++;
+  if (w->seat[i] == NULL) return 1;
+  w32_put(&p->worker_count, seats_taken(w));
+  if (w->started > w->seats) w64_put(&p->restarted, w->started - w->seats);
+  return 0;
+}
+
+/* Fills the empty seats. 1: this is a worker. */
+static int seats_fill(struct watch *w) {
+  const struct pool *p = pool_of(w->pool);
+  for (uint32_t i = 0; i < w->seats; i++) {
+    if (w->seat[i] != NULL || !workers_wanted(w)) continue;
+    if (w32_get(&p->unready) >= w->seats * 2 + UNREADY_MORE) {
+      mp_pool_break(w->pool);
+      return 0;
+    }
+    int r = seat_fill(w, i);
+    if (r == 1) return 1;
+    if (r != 0) w->wake_up = mp_clock_after(RETRY_NS);
+  }
+  return 0;
+}
+
+/* ---- ending ---- */
+
+/* Cleans up after workers that have ended. */
+static void seats_reap(struct watch *w) {
+  for (uint32_t i = 0; i < w->seats; i++) {
+    if (w->seat[i] == NULL || mp_process_join(w->seat[i], MP_NOW) != 0) continue;
+    w->seat[i] = mp_process_close(w->seat[i]);
+    w32_put(&pool_of(w->pool)->worker_count, seats_taken(w));
+  }
+}
+
+static void pool_enforce_end(struct watch *w) {
+  enum mp_pool_state state = mp_pool_state(w->pool);
+  if (state != MP_POOL_TERMINATED && state != MP_POOL_BROKEN) return;
+  if (!w->terminating) {
+    w->terminating = true;
+    w->kill_at = mp_clock_after(TERMINATE_NS);
+    seats_signal(w, 0, SIGTERM);
+  }
+  if (mp_clock_now() >= w->kill_at) seats_signal(w, 0, SIGKILL);
+  if (w->kill_at < w->wake_up) w->wake_up = w->kill_at;
+}
+
+/* A running task: is its time up, or its end asked for? Gives the worker to kill, or 0. */
+static uint32_t task_verdict(struct watch *w, struct task *t, int64_t now) {
+  uint64_t timeout = w64_get(&t->timeout);
+  uint32_t flags = w32_get(&t->flags);
+  if (timeout != 0 && flags == 0) {
+    mp_deadline due = (mp_deadline)(w64_get(&t->started) + timeout);
+    if (due > now) {
+      if (due < w->wake_up) w->wake_up = due;
+      return 0;
+    }
+    mp_tx_set32(w->c, &t->flags, TASK_KILL_TIMEOUT);
+    mp_tx_set32(w->c, &t->kill_item, task_settled(w->c, t));
+    mp_tx_commit(w->c);
+    flags = TASK_KILL_TIMEOUT;
+  }
+  return flags != 0 ? w32_get(&t->worker) : 0;
+}
+
+/* Kills the workers of tasks that run too long or were cancelled. One that finishes its task in
+** between sees the mark and takes no other (mp_work_done). */
+static void tasks_enforce(struct watch *w) {
+  struct pool *p = pool_of(w->pool);
+  int64_t now = mp_clock_now();
+  uint32_t n = 0;
+  mp_mutex_lock(w->c, &p->object.lock);
+  for (mp_ref ref = w32_get(&p->running); ref != MP_NONE && n < w->seats;) {
+    struct task *t = task_at(w->c, ref);
+    uint32_t worker = task_verdict(w, t, now);
+    if (worker != 0) w->condemned[n++] = worker;
+    ref = w32_get(&t->next);
+  }
+  mp_mutex_unlock(w->c, &p->object.lock);
+  while (n > 0) seats_signal(w, w->condemned[--n], SIGKILL);
+}
+
+/* ---- the loop ---- */
+
+static void watch_wait(struct watch *w) {
+  w->fds[0] = (struct pollfd){.fd = w->control, .events = POLLIN};
+  for (uint32_t i = 0; i < w->seats; i++) {
+    w->fds[i + 1] = (struct pollfd){.fd = -1, .events = POLLIN};
+    if (w->seat[i] != NULL && mp_process_sentinel(w->seat[i], &w->fds[i + 1].fd) != 0)
+      w->wake_up = mp_clock_cap(w->wake_up, RETRY_NS); /* no descriptor to wait with: look again */
+  }
+  (void)mp_os_poll(w->fds, w->seats + 1, w->wake_up);
+  (void)mp_os_eventfd_drain(w->control);
+}
+
+/* Returns in a worker only, with its number. */
+static uint32_t watch_run(struct watch *w) {
+  for (;;) {
+    w->wake_up = MP_FOREVER;
+    seats_reap(w);
+    if (seats_fill(w) == 1) return w->started;
+    pool_enforce_end(w);
+    if (!workers_wanted(w) && seats_taken(w) == 0) break;
+    tasks_enforce(w);
+    watch_wait(w);
+  }
+  w32_put(&w->pool->entry->held, 0); /* an orderly end: nothing is broken by it */
+  mp_process_exit(w->c, 0);
+}
+
+static uint32_t supervise(struct mp_handle *pool, int control) {
+  struct mp_context *c = pool->context;
+  struct watch w = {.pool = pool, .c = c, .control = control};
+  w.seats = w32_get(&pool_of(pool)->workers);
+  w.seat = calloc(w.seats, sizeof *w.seat);
+  w.fds = calloc(w.seats + 1, sizeof *w.fds);
+  w.condemned = calloc(w.seats, sizeof *w.condemned);
+  w32_put(&pool->entry->held, HELD_SUPERVISOR);
+  w32_put(&pool_of(pool)->supervisor, c->tag);
+  if (w.seat == NULL || w.fds == NULL || w.condemned == NULL)
+    mp_process_exit(c, 1); /* held: the pool is broken */
+  uint32_t number = watch_run(&w);
+  free(w.seat);
+  free(w.fds);
+  free(w.condemned);
+  return number;
+}
+
+/* Ctrl-C reaches the whole group: the creator decides what it means. */
+static void interrupt_is_not_for_us(int signal_number) {
+  (void)signal_number;
+}
+
+int mp_supervisor_start(struct mp_handle *pool, struct mp_supervisor *out, uint32_t *worker) {
+  mp_process_options o = {
+    .name = "pool supervisor", .daemon = 1, .interrupt = interrupt_is_not_for_us};
+  struct mp_supervisor s = {NULL, -1};
+  int r = mp_os_eventfd(&s.control);
+  if (r != 0) return r;
+  r = mp_process_start(pool->context, &o, &s.process);
+  if (r != 0) {
+    (void)mp_os_close(s.control);
+    return r;
+  }
+  *out = s;
+  *worker = s.process == NULL ? supervise(pool, s.control) : 0;
+  return 0;
+}
+
+void mp_supervisor_notify(const struct mp_supervisor *s) {
+  if (s->control >= 0) (void)mp_os_eventfd_post(s->control);
+}
+
+int mp_supervisor_join(struct mp_supervisor *s, mp_deadline until) {
+  return mp_process_join(s->process, until);
+}
+
+void mp_supervisor_close(struct mp_supervisor *s) {
+  s->process = mp_process_close(s->process);
+  s->control = mp_os_close(s->control);
+}
