@@ -128,6 +128,27 @@ typedef struct mp_ticket {
   uint64_t word[2];
 } mp_ticket;
 
+/* What is to be sent: `bytes`, then `tail` (may be empty: a long part that stays where it is until
+** it is copied once), and the objects that they mention. Borrowed for the call. */
+typedef struct mp_parcel {
+  const void *bytes;
+  size_t length;
+  const void *tail;
+  size_t tail_length;
+  const mp_ticket *tickets;
+  size_t ticket_count;
+} mp_parcel;
+
+/* A message that was taken. `parcel` (without tail) is good until mp_letter_free, which says that
+** it has been read; the rest is private. A participant can have four at once that came with more
+** than MP_LETTER_SMALL bytes or with tickets. */
+#define MP_LETTER_SMALL 56
+typedef struct mp_letter {
+  mp_parcel parcel;
+  uint32_t block;
+  unsigned char small[MP_LETTER_SMALL];
+} mp_letter;
+
 /* ---- values and arrays -----------------------------------------------------------------
 ** Numbers of one C type in shared memory. Codes: c and B (unsigned char), b, h, H, i, I, l, L, q,
 ** Q as in Python's array module, f and d (float, double), u (a Unicode character, 32 bits). L and

@@ -16,17 +16,6 @@ struct mp_message {
   mp_w32 counted;               /* how many of them their objects count, the first ones */
 };
 
-/* What is to be sent: `bytes`, then `tail` (which may be empty: a long string that stays where it
-** is until it is copied once). Borrowed for the call. */
-struct mp_parcel {
-  const void *bytes;
-  size_t length;
-  const void *tail;
-  size_t tail_length;
-  const mp_ticket *tickets;
-  size_t ticket_count;
-};
-
 /* Copies both parts of a parcel to `to`. */
 void mp_parcel_copy(void *to, const struct mp_parcel *p);
 

@@ -97,7 +97,7 @@ struct mp_context {
   /* set by the user of the context, may be NULL: true when a blocking call should return */
   int (*interrupted)(void *arg);
   void *interrupted_arg;
-  uint32_t releasing;          /* bit j: slot->doomed[j] is being taken apart (heap.c) */
+  uint32_t releasing;          /* bit j: slot->doomed[j] is being taken apart or kept (heap.c) */
   bool reaping;                /* object.c: is taking dying objects apart */
   struct mp_handles *handles;  /* object.c: the handles of this participant, private */
   uint32_t child;              /* context.c: 1 + slot reserved for a child, between prepare and end */

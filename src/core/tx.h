@@ -8,6 +8,12 @@
 ** memory as once, so the one who undoes may die too. The order that matters is: entry, count,
 ** data; a kill loses no store that has retired, so a compiler fence is all it takes
 ** (design: undo logs as in PMDK's libpmemobj, without their flushes).
+**
+** Words that others read without the mutex must never show a change that may be taken back. For
+** these the log serves the other way round: mp_tx_plan32 and mp_tx_plan64 note new values,
+** mp_tx_carry_out makes them a fact with one store, the log's count, and then stores them. Dying
+** before that store changes nothing; dying after it, whoever takes the mutex over carries out the
+** rest, by the very loop that undoes. One section either sets or plans.
 */
 #ifndef MP_TX_H
 #define MP_TX_H
@@ -56,6 +62,30 @@ static inline void mp_tx_undo(struct mp_context *c, struct mp_slot *slot) {
   mp_compiler_fence();
   w32_put(&slot->log_count, 0);
   if (slot == c->slot) c->log_count = 0;
+}
+
+/* Notes what a word is to become. Nobody sees it before mp_tx_carry_out. */
+static inline void mp_tx_plan(struct mp_context *c, uint64_t where, uint64_t value) {
+  MP_ASSERT(c->locked && c->log_count < MP_LOG_MAX && w32_get(&c->slot->log_count) == 0);
+  struct mp_log_entry *e = &c->slot->log[c->log_count++];
+  w64_put(&e->where, where);
+  w64_put(&e->old, value);
+}
+
+static inline void mp_tx_plan32(struct mp_context *c, mp_w32 *word, uint32_t value) {
+  mp_tx_plan(c, mp_offset_of(c, word) << 1, value);
+}
+
+static inline void mp_tx_plan64(struct mp_context *c, mp_w64 *word, uint64_t value) {
+  mp_tx_plan(c, mp_offset_of(c, word) << 1 | 1, value);
+}
+
+/* The one store that makes the plan a fact, and the stores of the plan, the last one first. */
+static inline void mp_tx_carry_out(struct mp_context *c) {
+  mp_compiler_fence();
+  w32_put(&c->slot->log_count, c->log_count);
+  mp_compiler_fence();
+  mp_tx_undo(c, c->slot);
 }
 
 #endif

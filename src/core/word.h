@@ -89,6 +89,14 @@ static inline void mp_compiler_fence(void) {
 static inline void mp_full_fence(void) {
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
+/* A full fence right after a read-modify-write, which is one itself on some processors. */
+static inline void mp_fence_after_swap(void) {
+#if defined(__x86_64__)
+  mp_compiler_fence();
+#else
+  mp_full_fence();
+#endif
+}
 static inline void mp_cpu_relax(void) {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
