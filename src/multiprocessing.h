@@ -309,6 +309,75 @@ MP_API void mp_event_clear(mp_event *e);
 MP_API uint64_t mp_event_moment(const mp_event *e);
 MP_API MP_MUST_USE int mp_event_wait(mp_event *e, uint64_t since, mp_deadline until);
 
+/* ---- queues --------------------------------------------------------------------------
+** First in, first out; any number of processes put and get. A message is whole or not there. What
+** one process has put, it and all others see at once, in that order. A process that is killed in
+** the middle of put or get harms nobody: its message is in the queue or is not; a message that it
+** had taken goes with it. A joinable queue counts the messages that are not done with yet.
+*/
+typedef struct mp_handle mp_queue;
+
+enum mp_queue_flavour { MP_QUEUE_PLAIN, MP_QUEUE_JOINABLE, MP_QUEUE_SIMPLE };
+
+typedef struct mp_queue_options {
+  uint64_t max_items; /* messages that it may hold; 0: no bound */
+  uint64_t max_bytes; /* bytes of messages that it may hold; 0: no bound */
+  unsigned flavour;   /* enum mp_queue_flavour; a simple one is a plain one by another name */
+} mp_queue_options;
+
+typedef struct mp_queue_state {
+  uint64_t size;       /* messages in it */
+  uint64_t max_items;  /* 0: no bound */
+  uint64_t unfinished; /* put, and neither done nor lost: joinable queues only */
+  unsigned flavour;
+  int closed;          /* it was shut down */
+} mp_queue_state;
+
+/* Makes an empty one. -ENOMEM; -EINVAL: no such flavour. */
+MP_API MP_MUST_USE int mp_queue_new(mp_context *c, const mp_queue_options *o, mp_queue **out);
+
+/* The one that a ticket names. MP_FOREIGN: it names none of this session. -ENOMEM. */
+MP_API MP_MUST_USE int mp_queue_open(mp_context *c, mp_ticket t, mp_queue **out);
+MP_API mp_queue *mp_queue_close(mp_queue *q);
+
+/* Puts one message. MP_FULL: no room, and until is MP_NOW; MP_TIMEOUT; MP_INTERRUPTED; MP_CLOSED:
+** it was shut down; MP_TOO_BIG: more bytes than the queue may hold; MP_FOREIGN: a ticket names
+** nothing; -ENOMEM. Unless 0, nothing was put. */
+MP_API MP_MUST_USE int mp_queue_put(mp_queue *q, const mp_parcel *p, mp_deadline until);
+
+/* Puts n messages in steps, each of them atomic: as many as there is room for, up to 32, of which
+** up to four are larger than MP_LETTER_SMALL. *done tells, whatever the result, how many went in;
+** results as for mp_queue_put, of the first that did not. */
+MP_API MP_MUST_USE int mp_queue_put_many(mp_queue *q, const mp_parcel *p, size_t n,
+                                         mp_deadline until, size_t *done);
+
+/* Takes one message. MP_EMPTY: there is none, and until is MP_NOW; MP_TIMEOUT; MP_INTERRUPTED;
+** MP_CLOSED: it was shut down and is empty; MP_LIMIT: four messages are being read already. */
+MP_API MP_MUST_USE int mp_queue_get(mp_queue *q, mp_deadline until, mp_letter *out);
+
+/* Waits for one message, then takes up to n in one atomic step: up to 32, of which up to four are
+** larger than MP_LETTER_SMALL. */
+MP_API MP_MUST_USE int mp_queue_get_many(mp_queue *q, size_t n, mp_deadline until, mp_letter *out,
+                                         size_t *count);
+
+/* The message has been read. Free each letter once. */
+MP_API void mp_letter_free(mp_context *c, mp_letter *l);
+
+/* From now on nobody can put, nor get once it is empty; with `immediate` it is emptied, and what was
+** in it counts as done. Those who wait are told. */
+MP_API void mp_queue_shutdown(mp_queue *q, int immediate);
+
+/* Says that a message taken earlier is done with. MP_LIMIT: more often than messages were put. */
+MP_API MP_MUST_USE int mp_queue_task_done(mp_queue *q);
+
+/* Waits until all messages that were put are done with or lost. *lost counts those whose taker
+** died before task_done, since the queue was made: MP_LOST, and the new count, when it is not what
+** the caller knew. MP_TIMEOUT, MP_INTERRUPTED. */
+MP_API MP_MUST_USE int mp_queue_join(mp_queue *q, mp_deadline until, uint64_t *lost);
+
+/* How it is at the moment; may be old when it comes. */
+MP_API void mp_queue_look(const mp_queue *q, mp_queue_state *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -132,6 +132,30 @@ static const char *walk_slot(struct mp_walk *w, const struct mp_slot *s) {
   return wrong;
 }
 
+static uint64_t entries_held(const struct mp_handle_entry *e, uint32_t n, mp_ref ref) {
+  uint64_t held = 0;
+  for (uint32_t k = 0; k < n; k++)
+    if (w32_get(&e[k].ref) == ref) held += w32_get(&e[k].held);
+  return held;
+}
+
+uint64_t mp_walk_held(const struct mp_walk *w, const struct mp_object *o) {
+  const struct mp_context *c = w->c;
+  uint32_t high = w32_get(&mp_proctab(&c->arena)->high);
+  mp_ref ref = mp_ref_of(c, o);
+  uint64_t held = 0;
+  for (uint32_t i = 0; i < high; i++) {
+    const struct mp_slot *s = mp_slot_at(&c->arena, i);
+    held += entries_held(s->handle, MP_SLOT_HANDLES, ref);
+    for (mp_ref more = w32_get(&s->more_handles); more != MP_NONE;) {
+      const struct entry_block *b = (const struct entry_block *)mp_at(c, more);
+      held += entries_held(b->entry, ENTRIES_IN_BLOCK, ref);
+      more = w32_get(&b->next);
+    }
+  }
+  return held;
+}
+
 static const char *count_object(void *arg, struct mp_object *o, bool dying) {
   const struct mp_walk *w = arg;
   const struct block_note *n = note_of(w, mp_ref_of(w->c, o));

@@ -14,6 +14,9 @@ const char *mp_walk_message(struct mp_walk *w, mp_ref message);
 /* The object counts a mention of the object that this ticket names. */
 const char *mp_walk_mention(struct mp_walk *w, mp_ticket t);
 
+/* The sum of what participants hold of the object. */
+uint64_t mp_walk_held(const struct mp_walk *w, const struct mp_object *o);
+
 /* NULL, or a sentence that says what is wrong. */
 const char *mp_check_arena(struct mp_context *c);
 

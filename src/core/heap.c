@@ -127,11 +127,12 @@ void mp_tx_plan_publish(struct mp_context *c, mp_ref block) {
   c->pending &= ~(1u << k);
 }
 
-void mp_tx_plan_doom(struct mp_context *c, mp_ref block, enum mp_block_kind kind) {
+void mp_tx_plan_doom(struct mp_context *c, mp_ref block, enum mp_block_kind kind, bool keep) {
   uint32_t j = (uint32_t)__builtin_ctz(~c->doomed);
   MP_ASSERT(j < MP_OWNED_MAX);
   mp_tx_plan64(c, &c->slot->doomed[j], block | (uint64_t)kind << 32);
   c->doomed |= 1u << j;
+  if (keep) c->releasing |= 1u << j;
 }
 
 /* The bit of the doomed entry that owns the block, 0 for none. */
@@ -139,11 +140,6 @@ static uint32_t doomed_bit(const struct mp_context *c, mp_ref block) {
   for (uint32_t bits = c->doomed; bits != 0; bits &= bits - 1)
     if (entry_block(&c->slot->doomed[__builtin_ctz(bits)]) == block) return bits & -bits;
   return 0;
-}
-
-void mp_heap_keep(struct mp_context *c, mp_ref block) {
-  MP_ASSERT(doomed_bit(c, block) != 0);
-  c->releasing |= doomed_bit(c, block);
 }
 
 void mp_heap_free_kept(struct mp_context *c, mp_ref block) {

@@ -46,18 +46,17 @@ void mp_tx_publish(struct mp_context *c, mp_ref block);
 /* In a transaction: the block, just unlinked, is the caller's to free. */
 void mp_tx_doom(struct mp_context *c, mp_ref block, enum mp_block_kind kind);
 
-/* The same two in a change that is planned and carried out (tx.h). */
+/* The same two in a change that is planned and carried out (tx.h). A block that is kept is not
+** freed before mp_heap_free_kept: its owner goes on reading it. */
 void mp_tx_plan_publish(struct mp_context *c, mp_ref block);
-void mp_tx_plan_doom(struct mp_context *c, mp_ref block, enum mp_block_kind kind);
+void mp_tx_plan_doom(struct mp_context *c, mp_ref block, enum mp_block_kind kind, bool keep);
 
 /* How many more blocks may be doomed before some are freed. */
 static inline uint32_t mp_heap_doom_room(const struct mp_context *c) {
   return MP_OWNED_MAX - (uint32_t)__builtin_popcount(c->doomed);
 }
 
-/* Keeps a doomed block, which its owner goes on reading, until mp_heap_free_kept. That one may be
-** called in a forked child too, where the block is the parent's and nothing happens. */
-void mp_heap_keep(struct mp_context *c, mp_ref block);
+/* Frees a block that was kept. In a forked child, where it is the parent's, nothing happens. */
 void mp_heap_free_kept(struct mp_context *c, mp_ref block);
 
 /* Frees what was doomed and is not kept; the caller holds no mutex. */

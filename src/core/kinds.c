@@ -4,6 +4,7 @@
 #include "array.h"
 #include "message.h"
 #include "pool.h"
+#include "queue.h"
 #include "sync.h"
 
 const struct mp_kind *const mp_kinds[MP_KINDS] = {
@@ -12,6 +13,7 @@ const struct mp_kind *const mp_kinds[MP_KINDS] = {
   [MP_KIND_RLOCK] = &mp_rlock_kind,
   [MP_KIND_SEMAPHORE] = &mp_semaphore_kind,
   [MP_KIND_EVENT] = &mp_event_kind,
+  [MP_KIND_QUEUE] = &mp_queue_kind,
   [MP_KIND_ARRAY] = &mp_array_kind,
   [MP_KIND_POOL] = &mp_pool_kind,
 };
