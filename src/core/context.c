@@ -87,9 +87,9 @@ void mp_context_collect(struct mp_context *c, uint32_t tag, uint32_t *ended) {
   (void)slot_bury(c, index);
 }
 
-void mp_context_end(struct mp_context *c, uint32_t status) {
+void mp_context_end(struct mp_context *c, int status) {
   uint32_t index = mp_tag_index(c->tag);
-  w32_put(&c->slot->ended, status + 1);
+  w32_put(&c->slot->ended, mp_slot_ended_word(status));
   slot_clean(c, index);
   /* dead before the process is: the parent needs not look, and finds nothing left to clean */
   mp_slot_abandon(c, index);

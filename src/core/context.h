@@ -41,7 +41,7 @@ void mp_context_collect(struct mp_context *c, uint32_t tag, uint32_t *ended);
 /* The last act of a process: stores the status for whoever collects it, gives up all that the
 ** participant has, and leaves the slot as a dead one's. The context is of no use afterwards; its
 ** private memory stays. */
-void mp_context_end(struct mp_context *c, uint32_t status);
+void mp_context_end(struct mp_context *c, int status);
 
 /* Calls visit for each context of this process that is valid here. */
 void mp_context_each(void (*visit)(struct mp_context *c));

@@ -52,7 +52,7 @@ void mp_process_finish(mp_context *c) {
 void mp_process_exit(mp_context *c, int status) {
   mp_process_finish(c);
   fflush(NULL);
-  if (mp_context_valid(c)) mp_context_end(c, (uint32_t)status & 255);
+  if (mp_context_valid(c)) mp_context_end(c, status & 255);
   mp_os_exit(status);
 }
 
