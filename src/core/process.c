@@ -215,9 +215,10 @@ struct birth {
 
 static bool have_pidfds(void) {
   if (self.pidfds == 0) {
-    int fd;
-    self.pidfds = mp_os_pidfd(mp_os_pid(), &fd) == -ENOSYS ? -1 : 1;
-    if (self.pidfds > 0) mp_os_close(fd);
+    int fd = -1, r = mp_os_pidfd(mp_os_pid(), &fd);
+    mp_os_close(fd);
+    if (r != 0 && r != -ENOSYS) return true; /* no descriptor just now: nothing is known */
+    self.pidfds = r == 0 ? 1 : -1;
   }
   return self.pidfds > 0;
 }
