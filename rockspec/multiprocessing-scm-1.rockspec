@@ -48,6 +48,7 @@ build = {
         "src/core/check.c",
         "src/core/clock.c",
         "src/core/context.c",
+        "src/core/dump.c",
         "src/core/error.c",
         "src/core/event.c",
         "src/core/handle.c",
@@ -93,6 +94,8 @@ build = {
     ["multiprocessing"] = "lua/multiprocessing/init.lua",
     ["multiprocessing.log"] = "lua/multiprocessing/log.lua",
     ["multiprocessing.process"] = "lua/multiprocessing/process.lua",
+    ["multiprocessing.repr"] = "lua/multiprocessing/repr.lua",
+    ["multiprocessing.sequence"] = "lua/multiprocessing/sequence.lua",
   },
 }
 test = {type = "busted"}

@@ -14,7 +14,7 @@ local RANKS = { -- lowest first
   {"core/heap"},
   {"core/object", "core/handle"},
   {"core/message"},
-  {"core/check"},
+  {"core/check", "core/dump"},
   {"core/sync", "core/lock", "core/semaphore", "core/event", "core/condition", "core/barrier"},
   {"core/queue", "core/pipe", "core/dict", "core/list", "core/array"},
   {"core/context"},

@@ -13,13 +13,15 @@ local function names(module, list)
 end
 
 names("core", [[sleep time monotonic getpid getppid cpu_count process_cpu_count set_memory_limit
-  stats check encode decode register_class register_userdata]])
+  stats check dump encode decode register_class register_userdata]])
 names("errors", [[Error Empty Full ShutDown TimeoutError EOFError BrokenPipeError OSError ValueError
   TypeError ProcessError BufferTooShort AuthenticationError BrokenBarrierError WorkerLostError
   CancelledError RemoteError MemoryError SerializationError]])
 names("core", "Value RawValue Array RawArray")
 names("process", "Process current_process parent_process active_children fork freeze_support")
 names("context", "get_context get_start_method set_start_method get_all_start_methods")
+names("sequence", "range")
+names("repr", "repr")
 names("log", "get_logger log_to_stderr")
 
 return setmetatable(mp, {__index = function(_, name)

@@ -10,6 +10,7 @@
 #endif
 
 NOUN(host)
+NOUN(options)
 NOUN(session)
 NOUN(parcel)
 NOUN(process)

@@ -4,10 +4,11 @@
 ** lua/multiprocessing/options.lua says the same things in the same words to constructors that are
 ** written in Lua.
 */
-#include "binding.h"
-
 #include <math.h>
 #include <string.h>
+
+#include "binding.h"
+#include "nouns.h"
 
 #define NAME_MAX_SHOWN 40
 
@@ -164,4 +165,63 @@ mp_deadline mp_lua_block_timeout_slow(lua_State *L, int arg) {
   mp_lua_options(L, arg, block_options);
   if (!lua_isnil(L, arg) && !lua_toboolean(L, arg)) return MP_NOW;
   return mp_lua_seconds(L, arg + 1, "timeout");
+}
+
+/* ---- for constructors in Lua ---- */
+
+/* A form: the options of one function, made once; the names are kept in its user value. */
+struct form {
+  int count;
+  struct mp_lua_option option[];
+};
+
+static const char *const form_types[] = {"any",     "boolean", "integer", "number",  "seconds",
+                                         "string",  "table",   "function", NULL};
+
+/* The form's i-th option from "name:type" at argument i + 1. */
+static void form_set(lua_State *L, struct form *form, int i, int names) {
+  const char *text = luaL_checkstring(L, i + 1), *colon = strchr(text, ':');
+  luaL_argcheck(L, colon != NULL, i + 1, "name:type expected");
+  lua_pushstring(L, colon + 1);
+  form->option[i].type =
+    (enum mp_lua_option_type)luaL_checkoption(L, lua_gettop(L), NULL, form_types);
+  form->option[i].name = lua_pushlstring(L, text, (size_t)(colon - text));
+  lua_rawseti(L, names, i + 1);
+  lua_pop(L, 1);
+}
+
+static int form_read(lua_State *L) {
+  const struct form *form = (const struct form *)lua_touserdata(L, lua_upvalueindex(1));
+  mp_lua_options(L, 1, form->option);
+  return form->count;
+}
+
+/* options("target:function", "timeout:seconds", ...) -> a function that gives each one's value, or
+** nil, from its arguments: one by one, or one table. */
+static int options_form(lua_State *L) {
+  int n = lua_gettop(L);
+  luaL_argcheck(L, n > 0, 1, "an option expected");
+  size_t size = sizeof(struct form) + (size_t)(n + 1) * sizeof(struct mp_lua_option);
+  struct form *form = (struct form *)lua_newuserdatauv(L, size, 1);
+  memset(form, 0, size);
+  form->count = n;
+  lua_createtable(L, n, 0);
+  for (int i = 0; i < n; i++) form_set(L, form, i, n + 2);
+  lua_setiuservalue(L, n + 1, 1);
+  lua_pushcclosure(L, form_read, 1);
+  return 1;
+}
+
+/* show(value): as messages show it. */
+static int options_show(lua_State *L) {
+  lua_settop(L, 1);
+  mp_lua_show(L, 1);
+  return 1;
+}
+
+static const luaL_Reg options_functions[] = {
+  {"options", options_form}, {"show", options_show}, {NULL, NULL}};
+
+void mp_lua_open_options(lua_State *L) {
+  mp_lua_functions(L, options_functions);
 }

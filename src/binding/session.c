@@ -1,6 +1,7 @@
 /*
 ** The session as a whole: its limit, its numbers, its checker.
 */
+#include "../core/dump.h"
 #include "binding.h"
 #include "nouns.h"
 
@@ -63,9 +64,52 @@ static int session_check(lua_State *L) {
   return 2;
 }
 
+/* ---- dump() ---- */
+
+static const char *state_name(enum mp_slot_state state) {
+  static const char *const names[] = {"free", "", ", dead", ", about to start"};
+  return names[state];
+}
+
+static void add_objects(lua_State *L, luaL_Buffer *b, const struct mp_dump *d) {
+  for (uint32_t i = 0; i < d->objects; i++) {
+    const struct mp_dump_object *o = &d->object[i];
+    if (o->waits) lua_pushfstring(L, "\n  waits for %s #%I", o->kind, (LUAI_UACINT)o->id);
+    if (o->waits) luaL_addvalue(b);
+    if (o->held != 0) lua_pushfstring(L, "\n  holds %s #%I (%d)", o->kind, (LUAI_UACINT)o->id, (int)o->held);
+    if (o->held != 0) luaL_addvalue(b);
+  }
+}
+
+static void add_process(lua_State *L, luaL_Buffer *b, const struct mp_dump *d) {
+  lua_pushfstring(L, "\nprocess %d%s%s%s: %d handles%s", d->pid, d->name[0] != '\0' ? " " : "", d->name,
+                  state_name(d->state), (int)d->handles, d->waits ? ", waits" : "");
+  luaL_addvalue(b);
+  if (d->doing[0] != '\0') lua_pushfstring(L, "\n  runs %s", d->doing);
+  if (d->doing[0] != '\0') luaL_addvalue(b);
+  add_objects(L, b, d);
+}
+
+static int session_dump(lua_State *L) {
+  struct mp_context *c = mp_lua_context(L);
+  struct mp_heap_usage usage = mp_heap_usage(c);
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  lua_pushfstring(L, "session: %I processes, %I of %I bytes", (LUAI_UACINT)count_processes(c),
+                  (LUAI_UACINT)usage.allocated, (LUAI_UACINT)usage.limit);
+  luaL_addvalue(&b);
+  for (uint32_t i = 0; i < mp_dump_slots(c); i++) {
+    struct mp_dump d;
+    if (mp_dump_slot(c, i, &d)) add_process(L, &b, &d);
+  }
+  luaL_pushresult(&b);
+  return 1;
+}
+
 static const luaL_Reg session_functions[] = {{"set_memory_limit", session_set_memory_limit},
                                              {"stats", session_stats},
                                              {"check", session_check},
+                                             {"dump", session_dump},
                                              {NULL, NULL}};
 
 void mp_lua_open_session(lua_State *L) {
