@@ -276,6 +276,11 @@ static inline void mp_lua_encode_done(struct mp_lua_parcel *p) {
 ** returns their number. Raises SerializationError and whatever an unpack function raises. */
 int mp_lua_decode(lua_State *L, const void *bytes, size_t size, unsigned mode);
 
+/* Decodes a message that was taken, and frees it, also when that raises: then the message is lost.
+** Pushes and returns as mp_lua_decode. Nothing that raises may stand between taking the letter and
+** this. */
+int mp_lua_receive(lua_State *L, mp_letter *letter, unsigned mode);
+
 /* Pushes the userdata of the object that a ticket names, which must be alive. */
 void mp_lua_redeem(lua_State *L, const uint64_t ticket[2]);
 

@@ -113,6 +113,34 @@ int mp_lua_decode(lua_State *L, const void *bytes, size_t size, unsigned mode) {
   return mp_codec_decode(L, bytes, size, mode);
 }
 
+struct receipt {
+  const mp_letter *letter;
+  unsigned mode;
+};
+
+static int receive_protected(lua_State *L) {
+  const struct receipt *r = (const struct receipt *)lua_touserdata(L, 1);
+  lua_settop(L, 0);
+  return mp_lua_decode(L, r->letter->parcel.bytes, r->letter->parcel.length, r->mode);
+}
+
+/* A small letter is a copy on the C stack; any other is a block that is ours to free. */
+int mp_lua_receive(lua_State *L, mp_letter *letter, unsigned mode) {
+  if (letter->block == MP_NONE)
+    return mp_lua_decode(L, letter->parcel.bytes, letter->parcel.length, mode);
+  struct mp_context *c = mp_lua_state_of(L)->context;
+  struct receipt r = {letter, mode};
+  int base = lua_gettop(L), error = LUA_ERRMEM;
+  if (lua_checkstack(L, 4)) {
+    lua_pushcfunction(L, receive_protected);
+    lua_pushlightuserdata(L, &r);
+    error = lua_pcall(L, 1, LUA_MULTRET, 0);
+  }
+  mp_letter_free(c, letter);
+  if (error != LUA_OK) return lua_gettop(L) > base ? lua_error(L) : luaL_error(L, "stack overflow");
+  return lua_gettop(L) - base;
+}
+
 /* ---- functions for Lua ---- */
 
 static int parcel_encode(lua_State *L) {
