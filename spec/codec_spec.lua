@@ -473,6 +473,14 @@ describe("functions", function()
     assert.equal("bad message at byte 2: a module's value is not plain data", message)
   end)
 
+  it("made anew each time travel by value, also after the modules were looked through", function()
+    for i = 1, 3 do assert.equal(i, through(function() return i end)()) end
+  end)
+
+  it("travel from and to coroutines", function()
+    assert.equal(3, coroutine.wrap(function() return through(function() return 3 end)() end)())
+  end)
+
   it("with damaged code are refused", function()
     malformed("byte 1: the function cannot be loaded: function: bad binary format (truncated chunk)",
       "c7 03 04 c4 01 1b", codec.FULL)
@@ -645,6 +653,18 @@ describe("globals", function()
     assert.equal("SerializationError", kind)
     assert.equal("bad message at byte 12: a global is not plain data", message)
     assert.equal(bytes({1, 2}), bytes({1, 2}, codec.FULL | codec.CARRY))
+  end)
+
+  it("go along with several values too", function()
+    _G.spec_several = {5}
+    local f = load "return spec_several[1]"
+    local message = codec.encode(codec.FULL | codec.CARRY | codec.VALUES, "args", f, nil, {f}, nil)
+    _G.spec_several = nil
+    local back = table.pack(codec.decode(codec.FULL | codec.VALUES, message))
+    assert.equal(4, back.n)
+    assert.equal(back[1], back[3][1])
+    assert.equal(5, back[1]())
+    _G.spec_several = nil
   end)
 
   it("cost no more than they hold", function()

@@ -71,22 +71,27 @@ static int scan_again(struct encoder *e) {
   return 1;
 }
 
-static int is_settled(lua_State *L, int known, int slot) {
-  int type;
-  lua_pushvalue(L, slot);
-  type = lua_rawget(L, known);
-  lua_pop(L, 1);
-  return type == LUA_TBOOLEAN;
+/* Where the function's place is noted, if that was looked for in all modules in vain. Closures are
+** made by the thousand, and looking through all modules for each would cost more than sending it. */
+static struct codec_place *place_of(struct encoder *e, int slot, struct codec_place *place) {
+  lua_Debug info;
+  lua_pushvalue(e->L, slot);
+  lua_getinfo(e->L, ">S", &info);
+  place->source = info.source;
+  place->line = info.linedefined;
+  return &e->state->nameless[((uintptr_t)info.source / 16 + (unsigned)info.linedefined) &
+                             (CODEC_PLACES - 1)];
 }
 
 int mp_encode_named_function(struct encoder *e, int slot) {
-  lua_State *L = e->L;
+  struct codec_place place, *nameless;
   if (mp_encode_named(e, slot)) return 1;
-  if (is_settled(L, KNOWN_INDEX(e), slot)) return 0;
+  nameless = place_of(e, slot, &place);
+  if (nameless->source == place.source && nameless->line == place.line &&
+      !lua_iscfunction(e->L, slot))
+    return 0;
   if (scan_again(e) && mp_encode_named(e, slot)) return 1;
-  lua_pushvalue(L, slot);
-  lua_pushboolean(L, 0);
-  lua_rawset(L, KNOWN_INDEX(e));
+  *nameless = place;
   return 0;
 }
 

@@ -12,7 +12,7 @@ enum codec_table {
   CODEC_CLASSES = 1, /* metatable -> description of a class */
   CODEC_NAMES,       /* class name -> the same description */
   CODEC_FOREIGN,     /* metatable name -> description of a userdata type */
-  CODEC_KNOWN,       /* object -> "module" or "module\0key"; false: looked for, not found */
+  CODEC_KNOWN,       /* object -> "module", "module\0field" or "\0type\0method" */
   CODEC_HELD,        /* the same for fields that are used only where all else would be refused */
   CODEC_TABLES = CODEC_HELD
 };
@@ -34,10 +34,18 @@ struct codec_scratch {
   size_t size;
 };
 
+/* Where a function is defined. */
+struct codec_place {
+  const void *source; /* an address that stands for the chunk */
+  int line;
+};
+#define CODEC_PLACES 64 /* a power of two */
+
 /* A userdata. One is current (in the registry); one that is busy is never touched by others. */
 struct codec_state {
   struct codec_scratch scratch[SCRATCH_KINDS + 1];
   struct mp_codec_hooks hooks;
+  struct codec_place nameless[CODEC_PLACES]; /* functions from there were in no module: a hint */
   int busy;    /* a message is being made or its view is in use */
   int small;   /* messages in a row that left most of a large buffer unused */
   size_t used; /* bytes of the last message */
