@@ -317,12 +317,13 @@ MP_API MP_MUST_USE int mp_event_wait(mp_event *e, uint64_t since, mp_deadline un
 */
 typedef struct mp_handle mp_queue;
 
-enum mp_queue_flavour { MP_QUEUE_PLAIN, MP_QUEUE_JOINABLE, MP_QUEUE_SIMPLE };
+enum mp_queue_flavour { MP_QUEUE_PLAIN, MP_QUEUE_JOINABLE, MP_QUEUE_SIMPLE, MP_QUEUE_PIPE };
 
 typedef struct mp_queue_options {
   uint64_t max_items; /* messages that it may hold; 0: no bound */
   uint64_t max_bytes; /* bytes of messages that it may hold; 0: no bound */
-  unsigned flavour;   /* enum mp_queue_flavour; a simple one is a plain one by another name */
+  unsigned flavour;   /* enum mp_queue_flavour; a simple one is a plain one by another name; one of
+                      ** a pipe takes a message of any length while it is empty */
 } mp_queue_options;
 
 typedef struct mp_queue_state {
@@ -377,6 +378,37 @@ MP_API MP_MUST_USE int mp_queue_join(mp_queue *q, mp_deadline until, uint64_t *l
 
 /* How it is at the moment; may be old when it comes. */
 MP_API void mp_queue_look(const mp_queue *q, mp_queue_state *out);
+
+/* ---- pipes ---------------------------------------------------------------------------
+** Two connected ends: what is sent into one is received from the other, message by message. A
+** direction holds 64 KiB or 8192 messages; then senders wait; a larger message goes alone. An end is
+** open as long as any process has it, or it stands in a message that can still be received. A
+** process that is killed has closed its ends.
+*/
+typedef struct mp_handle mp_connection;
+
+/* Makes a pipe, ends[0] and ends[1]. Not duplex: the first one receives, the second one sends.
+** -ENOMEM. */
+MP_API MP_MUST_USE int mp_pipe_new(mp_context *c, int duplex, mp_connection **ends);
+MP_API mp_connection *mp_connection_close(mp_connection *e);
+
+/* Which way it goes. */
+MP_API int mp_connection_readable(const mp_connection *e);
+MP_API int mp_connection_writable(const mp_connection *e);
+
+/* Sends one message. MP_CLOSED: the other end is closed; MP_FULL: no room, and until is MP_NOW;
+** MP_TIMEOUT; MP_INTERRUPTED; MP_FOREIGN: a ticket names nothing; -ENOMEM; -EBADF: this end only
+** receives. Unless 0, nothing was sent. */
+MP_API MP_MUST_USE int mp_connection_send(mp_connection *e, const mp_parcel *p, mp_deadline until);
+
+/* Takes one message, to be freed with mp_letter_free. MP_CLOSED: there is none and the other end is
+** closed; MP_TOO_BIG: it is longer than max bytes, and stays; MP_EMPTY: there is none, and until is
+** MP_NOW; MP_TIMEOUT; MP_INTERRUPTED; MP_LIMIT as for mp_queue_get; -EBADF: this end only sends. */
+MP_API MP_MUST_USE int mp_connection_receive(mp_connection *e, size_t max, mp_deadline until,
+                                             mp_letter *out);
+
+/* Waits until a message, or the end, can be received. MP_TIMEOUT; MP_INTERRUPTED; -EBADF. */
+MP_API MP_MUST_USE int mp_connection_poll(mp_connection *e, mp_deadline until);
 
 #ifdef __cplusplus
 }

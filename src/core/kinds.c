@@ -3,8 +3,8 @@
 */
 #include "array.h"
 #include "message.h"
+#include "pipe.h"
 #include "pool.h"
-#include "queue.h"
 #include "sync.h"
 
 const struct mp_kind *const mp_kinds[MP_KINDS] = {
@@ -14,6 +14,7 @@ const struct mp_kind *const mp_kinds[MP_KINDS] = {
   [MP_KIND_SEMAPHORE] = &mp_semaphore_kind,
   [MP_KIND_EVENT] = &mp_event_kind,
   [MP_KIND_QUEUE] = &mp_queue_kind,
+  [MP_KIND_PIPE] = &mp_pipe_kind,
   [MP_KIND_ARRAY] = &mp_array_kind,
   [MP_KIND_POOL] = &mp_pool_kind,
 };

@@ -44,7 +44,7 @@ static void queue_fill(struct queue *q, const mp_queue_options *o, mp_ref segmen
 int mp_queue_new(struct mp_context *c, const mp_queue_options *o, mp_queue **out) {
   mp_ref segment;
   struct mp_handle *h;
-  if (o->flavour > MP_QUEUE_SIMPLE) return -EINVAL;
+  if (o->flavour > MP_QUEUE_PIPE) return -EINVAL;
   int r = mp_queue_segment(c, SEGMENT_FIRST, &segment);
   if (r != 0) return r;
   r = mp_object_new(c, MP_KIND_QUEUE, sizeof(struct queue), &h);
@@ -133,7 +133,7 @@ static const char *check_counts(const struct queue *q, const struct mp_walk *w) 
   if (tail - head > w64_get(&q->max_items)) return "queue: more messages than it may hold";
   if (w64_get(&q->put.head_seen) > head) return "queue: a producer has seen a head to come";
   if (w64_get(&q->get.tail_seen) > tail) return "queue: a consumer has seen a tail to come";
-  if (w32_get(&q->flavour) > MP_QUEUE_SIMPLE) return "queue: of no flavour";
+  if (w32_get(&q->flavour) > MP_QUEUE_PIPE) return "queue: of no flavour";
   if (w32_get(&q->closed) > QUEUE_EMPTIED) return "queue: neither open nor shut";
   uint64_t done = w64_get(&q->get.finished) + w64_get(&q->get.lost);
   uint64_t held = mp_walk_held(w, &q->object);

@@ -20,6 +20,8 @@ struct take {
   uint64_t max, got;
   uint32_t blocks; /* how many may come with blocks */
   uint64_t left;   /* messages that were left, at least */
+  bool limited;    /* takes no message of more than `limit` bytes */
+  size_t limit;
 };
 
 static void letter_set_small(mp_letter *l, const struct cell *cell) {
@@ -114,7 +116,12 @@ static void take_commit(struct mp_context *c, struct queue *q, const struct take
   mp_tx_carry_out(c);
 }
 
-/* Takes what there is. 0, MP_EMPTY, or MP_LIMIT: no more blocks may be read at once. */
+/* Is the cell's message too long for who takes it? */
+static bool take_refuses(struct mp_context *c, const struct take *t, const struct cell *cell) {
+  return t->limited && cell_weight(c, cell) > t->limit;
+}
+
+/* Takes what there is. 0, MP_EMPTY, MP_TOO_BIG, or MP_LIMIT: no more blocks may be read at once. */
 static int take_locked(struct mp_context *c, struct queue *q, struct take *t) {
   uint64_t n = get_available(q);
   if (n == 0) return MP_EMPTY;
@@ -125,6 +132,7 @@ static int take_locked(struct mp_context *c, struct queue *q, struct take *t) {
     index = 0;
     cells = w32_get(&segment_at(c, w32_get(&q->get.segment))->cells);
   }
+  if (take_refuses(c, t, cell_at(c, w32_get(&q->get.segment), index))) return MP_TOO_BIG;
   t->left = n;
   if (n > t->max) n = t->max;
   if (n > cells - index) n = cells - index;
@@ -187,6 +195,25 @@ static int get_step(struct mp_context *c, struct queue *q, struct take *t, mp_de
 int mp_queue_get(mp_queue *h, mp_deadline until, mp_letter *out) {
   struct take t = {.letter = out, .entry = h->entry, .max = 1};
   return get_step(h->context, queue_of(h), &t, until);
+}
+
+int mp_queue_get_within(mp_queue *h, size_t max, mp_deadline until, mp_letter *out) {
+  struct take t = {.letter = out, .entry = h->entry, .max = 1, .limit = max,
+                   .limited = max != SIZE_MAX};
+  return get_step(h->context, queue_of(h), &t, until);
+}
+
+int mp_queue_poll(mp_queue *h, mp_deadline until) {
+  struct queue *q = queue_of(h);
+  unsigned nap = 0;
+  for (bool last = until == MP_NOW;;) {
+    uint64_t head = w64_get_acquire(&q->head);
+    if (w32_get_acquire(&q->closed) != QUEUE_OPEN || w64_get_acquire(&q->tail) != head) return 0;
+    if (last) return MP_TIMEOUT;
+    int r = get_wait(h->context, q, until, &nap);
+    last = r == MP_TIMEOUT;
+    if (r != 0 && !last) return r;
+  }
 }
 
 int mp_queue_get_many(mp_queue *h, size_t n, mp_deadline until, mp_letter *out, size_t *count) {

@@ -52,7 +52,8 @@ static uint64_t room_for_bytes(struct queue *q, const struct item *item, uint64_
   uint64_t used = w64_get(&q->put.bytes) - w64_get_acquire(&q->bytes_got), sum = 0, i = 0;
   for (; i < n; i++) {
     uint64_t more = parcel_length(item[i].parcel);
-    if (used + sum + more > w64_get(&q->max_bytes)) break;
+    bool alone = used + sum == 0 && w32_get(&q->flavour) == MP_QUEUE_PIPE;
+    if (used + sum + more > w64_get(&q->max_bytes) && !alone) break;
     sum += more;
   }
   *bytes = sum;
@@ -176,7 +177,8 @@ static bool parcel_fits_cell(const mp_parcel *p) {
 static int put_add(struct mp_context *c, const struct queue *q, struct put *p,
                    const mp_parcel *parcel) {
   struct item *item = &p->item[p->count];
-  if (parcel_length(parcel) > w64_get(&q->max_bytes)) return MP_TOO_BIG;
+  if (parcel_length(parcel) > w64_get(&q->max_bytes) && w32_get(&q->flavour) != MP_QUEUE_PIPE)
+    return MP_TOO_BIG;
   item->parcel = parcel;
   item->block = MP_NONE;
   if (!parcel_fits_cell(parcel)) {
