@@ -68,6 +68,7 @@ build = {
         "src/core/os_posix.c",
         "src/core/os_posix_signal.c",
         "src/core/park.c",
+        "src/core/pipe.c",
         "src/core/pool.c",
         "src/core/pool_supervisor.c",
         "src/core/pool_task.c",
