@@ -73,6 +73,8 @@ typedef struct mp_process_options {
   int copy;         /* a bare fork: the child keeps its standard input, signal handlers and mask, and
                     ** nobody waits for it; mp_process_reap may know its end */
   void (*interrupt)(int); /* the child's handler of SIGINT from its first moment; NULL: it kills */
+  void (*born)(void *arg); /* the child calls it before any signal can come; NULL: nothing */
+  void *arg;
 } mp_process_options;
 
 /* Forks, after flushing the C library's streams. In the child *out is NULL, it takes part in the

@@ -22,16 +22,14 @@ local function text_of(err)
   return ("(error object is a %s value)"):format(type(err))
 end
 
-local HERE = debug.getinfo(1, "S").short_src
-
 -- The frames of the program that has forked are no part of the child's story.
 local function own_frames(trace)
-  local cut = trace:find("\n\t[C]: in function 'xpcall'\n\t" .. HERE, 1, true)
+  local cut = trace:find("\n\t[C]: in function 'multiprocessing.core.process_start'", 1, true)
   return cut and trace:sub(1, cut - 1) or trace
 end
 
 local function describe(err)
-  if is_interruption(err) then return "interrupted!" end
+  if is_interruption(err) then return " interrupted!" end
   return "\n" .. own_frames(debug.traceback(text_of(err), 2))
 end
 
@@ -51,15 +49,17 @@ local function exit(code)
   core.process_exit(status_of(code))
 end
 
--- Runs the body and ends this process. name() is asked when there is something to say.
-function child.run(body, name)
+-- The first thing that a child does.
+function child.begin()
   os.exit = exit -- luacheck: ignore 122
   child.reseed()
-  local ok, message = xpcall(body, describe)
-  if not ok then
-    io.stderr:write(("Process %s:%s%s\n"):format(name(), message:find("^\n") and "" or " ", message))
-  end
-  core.process_exit(ok and 0 or 1)
+end
+
+-- Starts a child that runs body(); name() is asked when there is something to say of it.
+function child.start(state, body, name)
+  core.process_start(state, state.name, state.daemon, body, describe, function(message)
+    io.stderr:write(("Process %s:%s\n"):format(name(), message))
+  end)
 end
 
 return child

@@ -36,8 +36,8 @@ end
 
 local function checked(object)
   local s = states[object]
-  if not s then raise("TypeError", "a Process expected, got " .. type(object)) end
-  if not s.owner then
+  if not s and not Process:is(object) then raise("TypeError", "a Process expected, got " .. type(object)) end
+  if not s or not s.owner then
     raise("ProcessError", ("Process.init was not called by the init of %s"):format(name_of(object)))
   end
   if s.closed then raise("ValueError", "process object is closed") end
@@ -234,12 +234,11 @@ function Process:start()
   reap()
   settle()
   warn_of_threads()
-  local handle = core.process_start(s.name, s.daemon)
-  if not handle then
+  child.start(s, function()
     become(self)
-    child.run(function() self:run() end, function() return s.name end)
-  end
-  s.handle, s.pid = handle, handle:pid()
+    child.begin()
+    self:run()
+  end, function() return s.name end)
   s.target, s.args, s.kwargs = nil, nil, nil
   children[self] = true
 end
@@ -324,16 +323,15 @@ function process.fork()
   reap()
   settle()
   warn_of_threads()
-  local handle = core.process_start(nil, false, true)
-  if not handle then
+  local s = {}
+  if not core.process_start(s) then
     children = {}
     states[current].pid = core.getpid()
     child.reseed()
     return 0
   end
-  local pid = handle:pid()
-  handle:close()
-  return pid
+  s.handle:close()
+  return s.pid
 end
 
 -- For a program that is frozen into an executable; nothing to do here.

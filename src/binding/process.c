@@ -4,7 +4,9 @@
 ** The rest is lua/multiprocessing/process.lua and child.lua. A child's Ctrl-C is ours: the host's
 ** handlers are gone there, so a handler like lua.c's sets a hook that raises "interrupted!" in the
 ** thread that runs the body, and in the main thread. A second Ctrl-C before that could be raised
-** kills. The handler can know one Lua state only; in a child that is the one that was forked.
+** kills. The handler can know one Lua state only; in a child that is the one that was forked. The
+** child's stack still has its parent's program on it, with its protected calls: nothing may raise
+** through child_run, and no hook may run between the fork and there.
 */
 #include <errno.h>
 #include <stdio.h>
@@ -21,12 +23,26 @@ struct process {
 
 static const char process_type[] = "multiprocessing.process";
 
+static _Noreturn int process_end(lua_State *L, int status) {
+  struct mp_lua_state *s = mp_lua_state_of(L);
+  if (s->context != NULL && mp_context_valid(s->context)) mp_process_exit(s->context, status);
+  fflush(NULL);
+  mp_os_exit(status);
+}
+
 /* ---- Ctrl-C in a child ---- */
 
-/* private; of a child process, written before its handler is installed */
+struct hook {
+  lua_Hook function;
+  int mask, count;
+};
+
+/* private; of a child process */
 static struct {
   lua_State *main, *body;
-  volatile int asked; /* the hook is set and has not run yet */
+  struct hook main_hook, body_hook; /* as the parent left them, until the body runs */
+  volatile int begun;               /* an error would be caught: the body runs */
+  volatile int asked;               /* Ctrl-C came and was not raised yet */
 } child;
 
 static void child_raise(lua_State *L, lua_Debug *ar) {
@@ -37,24 +53,58 @@ static void child_raise(lua_State *L, lua_Debug *ar) {
   luaL_error(L, "interrupted!");
 }
 
+static struct hook hook_take(lua_State *L) {
+  struct hook h = {lua_gethook(L), lua_gethookmask(L), lua_gethookcount(L)};
+  lua_sethook(L, NULL, 0, 0);
+  return h.function != child_raise ? h : (struct hook){NULL, 0, 0}; /* it is not for us */
+}
+
+static void hook_put(lua_State *L, const struct hook *h) {
+  lua_sethook(L, h->function, h->mask, h->count);
+}
+
 /* Async-signal-safe: lua_sethook is made for handlers. */
-static void child_interrupted(int sig) {
+static void child_set_hooks(void) {
   int events = LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT;
+  lua_sethook(child.main, child_raise, events, 1);
+  lua_sethook(child.body, child_raise, events, 1);
+}
+
+static void child_interrupted(int sig) {
   if (child.asked) {
     mp_os_signal_reset(sig);
     (void)mp_os_signal_process(mp_os_pid(), -1, sig);
     return;
   }
   child.asked = 1;
-  lua_sethook(child.main, child_raise, events, 1);
-  lua_sethook(child.body, child_raise, events, 1);
+  if (child.begun) child_set_hooks();
 }
 
-/* Before the fork, as a signal may come in the child's first moment; in the parent it is no harm. */
-static void child_prepare(lua_State *L) {
-  child.main = mp_lua_state_of(L)->main;
-  child.body = L;
-  child.asked = 0;
+/* With signals blocked. Until the body runs, an error would unwind into what was the parent's
+** program, so no hook may run. */
+static void child_born(void *L) {
+  child.body = (lua_State *)L;
+  child.main = mp_lua_state_of(child.body)->main;
+  child.begun = child.asked = 0;
+  child.body_hook = hook_take(child.body);
+  child.main_hook = child.body != child.main ? hook_take(child.main) : child.body_hook;
+}
+
+/* Calls the body at index `first` as xpcall does with the handler behind it, then, if it failed, the
+** report behind that with the message, and ends this process. Nothing gets out of it. */
+static _Noreturn void child_run(lua_State *L, int first) {
+  lua_settop(L, first + 2);
+  lua_rotate(L, first, -1); /* handler, report, body */
+  hook_put(child.main, &child.main_hook);
+  hook_put(L, &child.body_hook);
+  child.begun = 1;
+  if (child.asked) child_set_hooks();
+  int failed = lua_pcall(L, 0, 0, first) != LUA_OK;
+  child.begun = 0;
+  (void)hook_take(L);
+  (void)hook_take(child.main);
+  if (failed) (void)lua_pcall(L, 1, 0, 0); /* the message lies above the report */
+  process_end(L, failed);
 }
 
 /* ---- start and end ---- */
@@ -72,26 +122,34 @@ static void start_failed(lua_State *L, int r) {
   mp_lua_result(L, r, "starting a process");
 }
 
-/* process_start(name or nil, daemon, copy): a handle, or nothing in the child. */
+/* process_start(state, name, daemon, body, handler, report): sets handle and pid in the table `state`
+** and gives true; the child runs the body and never comes back. Without a body it is a bare fork,
+** and the child gets false. */
 static int process_start(lua_State *L) {
   struct mp_context *c = mp_lua_context(L);
-  mp_process_options o = {luaL_optstring(L, 1, NULL), lua_toboolean(L, 2), lua_toboolean(L, 3),
-                          child_interrupted};
+  lua_settop(L, 6);
+  luaL_checkstack(L, 8, NULL);
+  luaL_checktype(L, 1, LUA_TTABLE);
+  mp_process_options o = {luaL_optstring(L, 2, NULL), lua_toboolean(L, 3), lua_isnil(L, 4),
+                          child_interrupted, child_born, L};
   struct process *u = process_new(L);
-  child_prepare(L);
   int r = mp_process_start(c, &o, &u->handle);
   if (r == MP_LOST) mp_os_exit(255); /* the child of a parent that has ended before it began */
   if (r != 0) start_failed(L, r);
-  return u->handle != NULL;
+  if (u->handle == NULL && !o.copy) child_run(L, 4);
+  lua_pushboolean(L, u->handle != NULL);
+  if (u->handle == NULL) return 1;
+  lua_pushinteger(L, mp_process_id(u->handle));
+  lua_setfield(L, 1, "pid");
+  lua_insert(L, 1);
+  lua_setfield(L, 2, "handle");
+  lua_settop(L, 1);
+  return 1;
 }
 
 /* process_exit(status): of a child. */
 static int process_exit(lua_State *L) {
-  struct mp_lua_state *s = mp_lua_state_of(L);
-  int status = (int)luaL_checkinteger(L, 1);
-  if (s->context != NULL && mp_context_valid(s->context)) mp_process_exit(s->context, status);
-  fflush(NULL);
-  mp_os_exit(status);
+  return process_end(L, (int)luaL_checkinteger(L, 1));
 }
 
 /* process_parent(): a handle for who has started this process, or nil. */

@@ -245,6 +245,7 @@ static void child_settle(struct mp_context *c, const struct birth *b) {
   if (o->copy) return;
   self.starter = b->parent;
   if (o->daemon) mp_process_leash(b->parent, b->by_main_thread);
+  if (o->born != NULL) o->born(o->arg);
   (void)mp_os_stdin_null(); /* no null device here: then it reads what its parent reads */
   mp_os_signals_reset(o->interrupt);
 }
