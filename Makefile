@@ -107,6 +107,9 @@ $(BUILD)/spec/codec_test.so: spec/support/codec_module.c $(CODEC_O)
 	$(SAY)
 	@mkdir -p $(@D)
 	$(COMPILE) -MF $@.d -I. -I$(LUA_INCDIR) -shared -o $@ $(filter %.c %.o,$^)
+$(BUILD)/spec/binding_test.so: spec/support/binding_module.c $(CORE_O) $(CODEC_O) $(BINDING_O)
+	@mkdir -p $(@D)
+	$(COMPILE) -MF $@.d -I. -I$(LUA_INCDIR) -shared -Wl,-z,nodelete -o $@ $(filter %.c %.o,$^)
 build/run: spec/support/run.c
 	$(SAY)
 	@mkdir -p $(@D)
@@ -128,7 +131,7 @@ test:   ## install what is missing, then all specs and C tests
 	@sh tools/setup.sh test
 	@$(MAKE) -s check
 
-test-programs: $(call named,$(C_TESTS)) $(BUILD)/spec/codec_test.so
+test-programs: $(call named,$(C_TESTS)) $(BUILD)/spec/codec_test.so $(BUILD)/spec/binding_test.so
 crash-programs: $(call named,$(CRASH_TESTS) $(TORTURES))
 step-programs: $(call named,$(STEPS))
 fuzzers: $(call named,$(FUZZERS))

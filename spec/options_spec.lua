@@ -1,0 +1,127 @@
+-- Options: one by one or as a table, checked in the same words for C and Lua.
+require "spec.helper"
+local core = require "spec.support.binding"
+local mp = require "multiprocessing"
+
+local function failure(f, ...)
+  local ok, err = pcall(f, ...)
+  assert.is_false(ok)
+  return err
+end
+
+local function refuses(kind, message, f, ...)
+  local err = failure(f, ...)
+  assert.equal(kind, err.kind)
+  assert.equal(message, err.message)
+end
+
+describe("options", function()
+  local read = core.options("target:function", "args:table", "timeout:seconds", "count:integer", "ratio:number",
+    "name:string", "daemon:boolean", "extra:any")
+
+  it("come one by one", function()
+    local args = {}
+    local t = table.pack(read(print, args, 2.5, 3, 0.5, "x", false, io.stdout))
+    assert.same({n = 8, print, args, 2.5, 3, 0.5, "x", false, io.stdout}, t)
+    assert.same({n = 8}, table.pack(read()))
+    assert.same({n = 8, print}, table.pack(read(print)))
+    assert.same({n = 8, nil, nil, 1}, table.pack(read(nil, nil, 1)))
+  end)
+
+  it("come as one table", function()
+    assert.same({n = 8, print, nil, 1, nil, nil, "x"}, table.pack(read {name = "x", timeout = 1, target = print}))
+    assert.same({n = 8}, table.pack(read {}))
+  end)
+
+  it("may be callable objects and integral floats", function()
+    local callable = setmetatable({}, {__call = print})
+    assert.equal(callable, (read {target = callable}))
+    assert.equal(4.0, (select(4, read {count = 4.0})))
+  end)
+
+  it("are refused when unknown, naming the nearest", function()
+    refuses("TypeError", "unknown option 'timout' (did you mean 'timeout'?)", read, {timout = 1})
+    refuses("TypeError", "unknown option 'deamon' (did you mean 'daemon'?)", read, {deamon = true})
+    refuses("TypeError", "unknown option 'Name' (did you mean 'name'?)", read, {Name = "x"})
+    refuses("TypeError", "unknown option '' (did you mean 'args'?)", read, {[""] = 1})
+    local long = ("x"):rep(5000)
+    assert.truthy(failure(read, {[long] = 1}).message:find("did you mean", 1, true))
+    refuses("TypeError", "an option's name must be a string, got 1", read, {print})
+    refuses("TypeError", "an option's name must be a string, got true", read, {[true] = 1})
+  end)
+
+  it("are refused when of a wrong type, with the value", function()
+    refuses("TypeError", 'timeout must be a number or nil, got "x"', read, {timeout = "x"})
+    refuses("TypeError", "target must be a function or nil, got 3", read, 3)
+    refuses("TypeError", "args must be a table or nil, got a function", read, {args = print})
+    refuses("TypeError", "count must be an integer or nil, got 2.5", read, {count = 2.5})
+    refuses("TypeError", 'count must be an integer or nil, got "2"', read, {count = "2"})
+    refuses("TypeError", "name must be a string or nil, got a table", read, {name = {}})
+    refuses("TypeError", "daemon must be a boolean or nil, got 1", read, {daemon = 1})
+    refuses("TypeError", "ratio must be a number or nil, got false", read, {ratio = false})
+    refuses("TypeError", "name must be a string or nil, got a FILE*", read, {name = io.stdout})
+    refuses("TypeError", 'timeout must be a number or nil, got "' .. ("y"):rep(40) .. '..."', read,
+      {timeout = ("y"):rep(100)})
+  end)
+
+  it("are refused when not a number", function()
+    refuses("ValueError", "timeout must not be nan", read, {timeout = 0 / 0})
+    assert.equal(math.huge, (select(3, read {timeout = math.huge})))
+  end)
+end)
+
+describe("timeouts", function()
+  local thing = core.thing()
+
+  local function near(expected, value)
+    assert.equal("number", type(value))
+    assert.is_true(value <= expected and value > expected - 1, tostring(value))
+  end
+
+  it("are nothing, nil, seconds or a table", function()
+    assert.equal("forever", thing:timeout())
+    assert.equal("forever", thing:timeout(nil))
+    assert.equal("forever", thing:timeout {})
+    near(5, thing:timeout(5))
+    near(5.5, thing:timeout {timeout = 5.5})
+  end)
+
+  it("don't wait at zero or less, and wait for ever at infinity", function()
+    assert.equal("now", thing:timeout(0))
+    assert.equal("now", thing:timeout(-3))
+    assert.equal("now", thing:timeout(-math.huge))
+    assert.equal("forever", thing:timeout(math.huge))
+    assert.equal("forever", thing:timeout(1e300))
+    assert.equal("now", thing:timeout(math.mininteger))
+    assert.equal("forever", thing:timeout(math.maxinteger))
+  end)
+
+  it("follow block", function()
+    assert.equal("forever", thing:wait())
+    assert.equal("forever", thing:wait(nil))
+    assert.equal("forever", thing:wait(true))
+    assert.equal("now", thing:wait(false))
+    assert.equal("now", thing:wait(false, 5))
+    near(5, thing:wait(true, 5))
+    near(5, thing:wait(nil, 5))
+    assert.equal("now", thing:wait {block = false})
+    near(5, thing:wait {timeout = 5})
+    assert.equal("now", thing:wait(true, 0))
+  end)
+
+  it("are refused otherwise", function()
+    refuses("TypeError", 'timeout must be a number or nil, got "1"', thing.timeout, thing, "1")
+    refuses("TypeError", "timeout must be a number or nil, got false", thing.timeout, thing, false)
+    refuses("ValueError", "timeout must not be nan", thing.timeout, thing, 0 / 0)
+    refuses("TypeError", "block must be a boolean or nil, got 1", thing.wait, thing, 1)
+    refuses("TypeError", "timeout must be a number or nil, got a function", thing.wait, thing, true, print)
+    refuses("TypeError", "unknown option 'bolck' (did you mean 'block'?)", thing.wait, thing, {bolck = false})
+    refuses("ValueError", "timeout must not be nan", thing.wait, thing, {timeout = 0 / 0})
+  end)
+
+  it("end at their time", function()
+    local start = mp.monotonic()
+    assert.is_true(thing:park(0.1))
+    assert.is_true(mp.monotonic() - start >= 0.1)
+  end)
+end)
