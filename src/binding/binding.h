@@ -169,20 +169,24 @@ void mp_lua_handle_close(lua_State *L, struct mp_lua_handle *u);
 
 /* ---- errors ---- */
 
+/* These do not return; they have a result so that a function may say `return mp_lua_raise(...)`. */
+#define MP_RAISES __attribute__((noreturn))
+
 /* Raises an error object of that kind ("ValueError") at the line of the caller: the innermost
 ** function in Lua that is not one of this module's own. fmt as lua_pushfstring. */
-int mp_lua_raise(lua_State *L, const char *kind, const char *fmt, ...);
+MP_RAISES int mp_lua_raise(lua_State *L, const char *kind, const char *fmt, ...);
 
 /* The same, with the text on top of the stack. */
-int mp_lua_raise_text(lua_State *L, const char *kind);
+MP_RAISES int mp_lua_raise_text(lua_State *L, const char *kind);
 
 /* OSError with errno = error, "what: the error's text (ENAME)". -ENOMEM: MemoryError. */
-int mp_lua_raise_errno(lua_State *L, int error, const char *what);
+MP_RAISES int mp_lua_raise_errno(lua_State *L, int error, const char *what);
 
 /* Raises TypeError "bad argument #1 to 'put' (<expected> expected, got nil)". */
-int mp_lua_raise_type(lua_State *L, int arg, const char *expected);
+MP_RAISES int mp_lua_raise_type(lua_State *L, int arg, const char *expected);
 /* Raises an error of that kind "bad argument #1 to 'put' (<text>)". */
-int mp_lua_raise_argument(lua_State *L, int arg, const char *kind, const char *text);
+MP_RAISES int mp_lua_raise_argument(lua_State *L, int arg, const char *kind,
+                                    const char *text);
 
 /* What a kind of object says to a condition, where it is not the general text; ends with {0}. */
 struct mp_lua_condition {

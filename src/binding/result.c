@@ -45,10 +45,15 @@ static void make_error(lua_State *L, const char *kind) {
   lua_pop(L, 2);
 }
 
+MP_RAISES static void raise(lua_State *L) {
+  lua_error(L);
+  __builtin_unreachable();
+}
+
 int mp_lua_raise_text(lua_State *L, const char *kind) {
   luaL_checkstack(L, 8, NULL);
   make_error(L, kind);
-  return lua_error(L);
+  raise(L);
 }
 
 int mp_lua_raise(lua_State *L, const char *kind, const char *fmt, ...) {
@@ -57,7 +62,7 @@ int mp_lua_raise(lua_State *L, const char *kind, const char *fmt, ...) {
   va_start(ap, fmt);
   lua_pushvfstring(L, fmt, ap);
   va_end(ap);
-  return mp_lua_raise_text(L, kind);
+  mp_lua_raise_text(L, kind);
 }
 
 static const struct {
@@ -83,13 +88,13 @@ static const char *errno_name(int number) {
   return "unknown";
 }
 
-static int raise_memory(lua_State *L, const char *what) {
-  return mp_lua_raise(L, "MemoryError", "%s: no memory is left in the session (MULTIPROCESSING_MEMORY and "
+MP_RAISES static void raise_memory(lua_State *L, const char *what) {
+  mp_lua_raise(L, "MemoryError", "%s: no memory is left in the session (MULTIPROCESSING_MEMORY and "
                                         "set_memory_limit raise its limit)", what);
 }
 
 int mp_lua_raise_errno(lua_State *L, int error, const char *what) {
-  if (error == ENOMEM || error == ENOSPC) return raise_memory(L, what);
+  if (error == ENOMEM || error == ENOSPC) raise_memory(L, what);
   luaL_checkstack(L, 8, NULL);
   lua_pushfstring(L, "%s: %s (%s)", what, mp_strerror(-error), errno_name(error));
   make_error(L, error == EPIPE ? "BrokenPipeError" : "OSError");
@@ -97,7 +102,7 @@ int mp_lua_raise_errno(lua_State *L, int error, const char *what) {
   lua_setfield(L, -2, "errno");
   lua_pushstring(L, errno_name(error));
   lua_setfield(L, -2, "code");
-  return lua_error(L);
+  raise(L);
 }
 
 /* ---- arguments ---- */
@@ -132,7 +137,7 @@ int mp_lua_raise_argument(lua_State *L, int arg, const char *kind, const char *t
   luaL_checkstack(L, 8, NULL);
   push_bad_argument(L, arg);
   lua_pushfstring(L, "%s (%s)", lua_tostring(L, -1), text);
-  return mp_lua_raise_text(L, kind);
+  mp_lua_raise_text(L, kind);
 }
 
 static const char *type_of(lua_State *L, int arg) {
@@ -144,7 +149,7 @@ static const char *type_of(lua_State *L, int arg) {
 int mp_lua_raise_type(lua_State *L, int arg, const char *expected) {
   luaL_checkstack(L, 8, NULL);
   const char *text = lua_pushfstring(L, "%s expected, got %s", expected, type_of(L, arg));
-  return mp_lua_raise_argument(L, arg, "TypeError", text);
+  mp_lua_raise_argument(L, arg, "TypeError", text);
 }
 
 /* ---- results ---- */
