@@ -412,6 +412,67 @@ MP_API MP_MUST_USE int mp_connection_receive(mp_connection *e, size_t max, mp_de
 /* Waits until a message, or the end, can be received. MP_TIMEOUT; MP_INTERRUPTED; -EBADF. */
 MP_API MP_MUST_USE int mp_connection_poll(mp_connection *e, mp_deadline until);
 
+/* ---- conditions ----------------------------------------------------------------------
+** Wait, in front of a lock, to be notified that something has changed. Those who wait are
+** notified in the order in which they came. One that dies before it is back passes what it was
+** notified of on to the next; one that dies while it waits is not counted.
+*/
+typedef struct mp_handle mp_condition;
+
+/* Makes one over a lock of either kind, which lives at least as long. -EINVAL: it is none; -ENOMEM. */
+MP_API MP_MUST_USE int mp_condition_new(mp_context *c, mp_lock *lock, mp_condition **out);
+MP_API MP_MUST_USE int mp_condition_open(mp_context *c, mp_ticket t, mp_condition **out);
+MP_API mp_condition *mp_condition_close(mp_condition *n);
+
+/* A handle for its lock, to be closed by the caller: what `lock` is in the calls below. -ENOMEM. */
+MP_API MP_MUST_USE int mp_condition_lock(mp_condition *n, mp_lock **out);
+
+/* Gives the lock back, however deep, waits to be notified, and takes it again just as deep; for the
+** last part there is no deadline and no interruption. 0: notified. MP_TIMEOUT, MP_INTERRUPTED: not
+** notified. *abandoned, unlike other results, is set in all these cases: 1 when the lock's last
+** holder died with it. MP_NOT_OWNER: the caller did not hold the lock; nothing has changed. */
+MP_API MP_MUST_USE int mp_condition_wait(mp_condition *n, mp_lock *lock, mp_deadline until,
+                                         int *abandoned);
+
+/* Notifies `many` of those that wait, or all there are. MP_NOT_OWNER as above. */
+MP_API MP_MUST_USE int mp_condition_notify(mp_condition *n, const mp_lock *lock, uint32_t many);
+
+/* ---- barriers ------------------------------------------------------------------------
+** A number of parties wait until all of them have arrived, as often as they like. When one that has
+** arrived dies, or runs out of time, the barrier breaks: those inside, and all who come, are told
+** so, until it is reset.
+*/
+typedef struct mp_handle mp_barrier;
+
+/* For 1 .. 4095 parties, -EINVAL; -ENOMEM. */
+MP_API MP_MUST_USE int mp_barrier_new(mp_context *c, unsigned parties, mp_barrier **out);
+MP_API MP_MUST_USE int mp_barrier_open(mp_context *c, mp_ticket t, mp_barrier **out);
+MP_API mp_barrier *mp_barrier_close(mp_barrier *b);
+
+/* What the last party to arrive does before it lets all pass. Not 0: it failed, the barrier
+** breaks. It must return. */
+typedef struct mp_barrier_act {
+  int (*run)(void *arg);
+  void *arg;
+} mp_barrier_act;
+
+/* Arrives and waits for the others; *number is another one of 1 .. parties for each. All parties
+** give an action, or none does (NULL). MP_BROKEN: the barrier is broken, or breaks, by the deadline
+** too. MP_TIMEOUT: the deadline passed before one could arrive, as an action was running.
+** MP_INTERRUPTED: the arrival is taken back. -EDEADLK: called from the action. -ENOMEM. */
+MP_API MP_MUST_USE int mp_barrier_wait(mp_barrier *b, mp_deadline until, const mp_barrier_act *act,
+                                       unsigned *number);
+
+/* Breaks it for those inside and leaves it whole for those to come; or broken. */
+MP_API void mp_barrier_reset(mp_barrier *b);
+MP_API void mp_barrier_abort(mp_barrier *b);
+
+typedef struct mp_barrier_look {
+  unsigned parties, waiting;
+  int broken;
+} mp_barrier_look;
+MP_API mp_barrier_look mp_barrier_look_at(mp_barrier *b);
+
 #ifdef __cplusplus
 }
 #endif

@@ -56,6 +56,14 @@ __attribute__((unused)) static struct mp_handle *crash_open(struct mp_context *c
   return mine;
 }
 
+/* Lets a participant have blocks of that size at hand: what the heap does at first is enumerated in
+** its own tests, and would be done again for each case here. */
+__attribute__((unused)) static void crash_warm(struct mp_context *c, size_t bytes) {
+  mp_ref block;
+  CHECK_EQ(mp_heap_reserve(c, bytes, MP_BLOCK_PLAIN, &block), 0);
+  mp_heap_unreserve(c, block);
+}
+
 static struct mp_context *crash_context(void) {
   struct mp_context *c;
   struct mp_context_options o = {.memory = 128 << 20, .space = 256 << 20};

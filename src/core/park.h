@@ -21,10 +21,6 @@
 
 #define MP_PARK_SLEEPERS 1u /* waiting: somebody may be asleep */
 
-struct mp_park { /* shared */
-  mp_w32 seq, waiting;
-};
-
 static inline uint32_t mp_park_ticket(const struct mp_park *p) {
   return w32_get_acquire(&p->seq);
 }

@@ -46,6 +46,11 @@ struct mp_magazine {
   mp_w32 block[MP_MAGAZINE_MAX];
 };
 
+/* shared; two words to sleep on (park.h) */
+struct mp_park {
+  mp_w32 seq, waiting;
+};
+
 /* shared; written by its participant alone, and by its cleaner once it is dead, unless said */
 struct mp_slot {
   mp_w64 who;      /* atomic; pid in bits 0..21, start time in 22..61, state in 62..63 */
@@ -57,11 +62,15 @@ struct mp_slot {
   mp_w64 waits;    /* offset of the park it sleeps on, for mp_dump; 0: it runs */
   mp_w32 log_count;
   mp_w32 more_handles; /* first block of the chain of further handle entries */
+  struct mp_park bell; /* where it sleeps when somebody means to wake just this one */
+  mp_w64 turn;         /* its place in the line that it stands in; as the next two, under the mutex
+                       ** of the structure whose line that is */
   struct mp_log_entry log[MP_LOG_MAX] MP_ALIGNED(MP_CACHE_LINE);
   mp_w64 pending[MP_OWNED_MAX]; /* reserved blocks: reference, mp_block_kind above bit 32 */
   mp_w64 doomed[MP_OWNED_MAX];  /* removed blocks that are still to be freed, the same */
   struct mp_handle_entry handle[MP_SLOT_HANDLES];
   struct mp_magazine magazine[MP_CLASSES];
+  mp_w32 ahead, behind; /* its neighbours in that line: slot index + 1, or 0 */
   char name[MP_SLOT_NAME]; /* for mp_dump: the process's name; a torn read does no harm */
   char doing[MP_SLOT_NAME];
 } MP_ALIGNED(MP_CACHE_LINE);

@@ -39,4 +39,16 @@ MP_MUST_USE int mp_lock_resume(mp_lock *h, uint32_t depth);
 ** next to acquire it is told in our place. */
 void mp_lock_return(mp_lock *h);
 
+/* The last part of a wait: leaves the line. True: it was notified. */
+bool mp_condition_stand_down(mp_condition *h);
+
+/* The second part of a barrier's wait, for a party that has arrived. */
+MP_MUST_USE int mp_barrier_go_on(mp_barrier *h, mp_deadline until, unsigned *number);
+
+/* A barrier whose action, as its makers encode it, travels with it (NULL: none). MP_FOREIGN: a
+** ticket of the action names nothing. And that action: MP_EMPTY when there is none. */
+MP_MUST_USE int mp_barrier_new_with(struct mp_context *c, uint32_t parties,
+                                    const struct mp_parcel *action, mp_barrier **out);
+MP_MUST_USE int mp_barrier_action(const mp_barrier *h, struct mp_parcel *out);
+
 #endif
