@@ -34,6 +34,8 @@ struct crash_case {
   void (*prepare)(struct crash_world *w);
   int (*operate)(struct crash_world *w, struct mp_context *c);
   void (*judge)(struct crash_world *w, bool done);
+  long sparse; /* n > 1: only every n-th death of the repair, for operations whose repair is for the
+               ** most part the heap's, which is enumerated elsewhere */
 };
 
 static _Thread_local long crash_left; /* stores until the end */
@@ -54,14 +56,6 @@ __attribute__((unused)) static struct mp_handle *crash_open(struct mp_context *c
   struct mp_handle *mine;
   CHECK_EQ(mp_handle_open(c, mp_handle_ticket(h), &mine), 0);
   return mine;
-}
-
-/* Lets a participant have blocks of that size at hand: what the heap does at first is enumerated in
-** its own tests, and would be done again for each case here. */
-__attribute__((unused)) static void crash_warm(struct mp_context *c, size_t bytes) {
-  mp_ref block;
-  CHECK_EQ(mp_heap_reserve(c, bytes, MP_BLOCK_PLAIN, &block), 0);
-  mp_heap_unreserve(c, block);
 }
 
 static struct mp_context *crash_context(void) {
@@ -151,7 +145,7 @@ static long crash_first_repair(long n, long every) {
 
 /* All N, and for each all M of the repair. Says how many worlds it tried. */
 __attribute__((unused)) static void crash_enumerate(const struct crash_case *k) {
-  long worlds = 0, stores = 0, every = crash_every();
+  long worlds = 0, stores = 0, every = crash_every() * (k->sparse > 1 ? k->sparse : 1);
   for (long n = 1;; n++) {
     bool rescued = false;
     bool done = crash_once(k, n, 0, &rescued);
