@@ -331,6 +331,7 @@ typedef struct mp_queue_options {
 typedef struct mp_queue_state {
   uint64_t size;       /* messages in it */
   uint64_t max_items;  /* 0: no bound */
+  uint64_t max_bytes;  /* 0: no bound */
   uint64_t unfinished; /* put, and neither done nor lost: joinable queues only */
   unsigned flavour;
   int closed;          /* it was shut down */

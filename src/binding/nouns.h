@@ -16,5 +16,6 @@ NOUN(parcel)
 NOUN(process)
 NOUN(value)
 NOUN(array)
+NOUN(queue)
 
 #undef NOUN

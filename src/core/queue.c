@@ -99,6 +99,7 @@ void mp_queue_look(const mp_queue *h, mp_queue_state *out) {
   uint32_t closed = w32_get_acquire(&q->closed);
   out->size = closed == QUEUE_EMPTIED ? 0 : tail - head;
   out->max_items = w64_get(&q->max_items) != UINT64_MAX ? w64_get(&q->max_items) : 0;
+  out->max_bytes = w64_get(&q->max_bytes) != UINT64_MAX ? w64_get(&q->max_bytes) : 0;
   out->flavour = w32_get(&q->flavour);
   out->unfinished = out->flavour == MP_QUEUE_JOINABLE ? tail - done : 0;
   out->closed = closed != QUEUE_OPEN;
