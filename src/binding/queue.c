@@ -109,17 +109,30 @@ static void get_result(lua_State *L, int r) {
 
 /* ---- put ---- */
 
-/* Puts the value at stack index 2; what the core says. */
-static int queue_send(lua_State *L, struct mp_lua_queue *q, mp_deadline until) {
-  struct mp_lua_parcel p;
+/* Puts a parcel: 0 or MP_FULL; raises for the rest. */
+static inline int queue_send_parcel(lua_State *L, struct mp_lua_queue *q, const mp_parcel *p,
+                                    mp_deadline until) {
   int r;
-  mp_lua_encode_value(L, 2, "value", &p);
-  do r = mp_queue_put(queue_handle(L, q), &p.parcel, until);
+  do r = mp_queue_put(queue_handle(L, q), p, until);
   while (mp_unlikely(r == MP_INTERRUPTED) && mp_lua_interrupt(L));
-  size_t length = p.parcel.length + p.parcel.tail_length;
-  mp_lua_encode_done(&p);
+  if (mp_likely(r == 0)) return 0;
   if (r == MP_FULL || r == MP_TIMEOUT) return MP_FULL;
-  put_result(L, q, r, length);
+  put_result(L, q, r, p->length + p->tail_length);
+  return r;
+}
+
+/* Puts the value at stack index 2: 0 or MP_FULL; raises for the rest. */
+static int queue_send(lua_State *L, struct mp_lua_queue *q, mp_deadline until) {
+  unsigned char small[MP_CODEC_SCALAR_MAX];
+  size_t n = mp_codec_encode_scalar(L, 2, small);
+  if (mp_likely(n != 0)) {
+    mp_parcel scalar = {.bytes = small, .length = n};
+    return queue_send_parcel(L, q, &scalar, until);
+  }
+  struct mp_lua_parcel p;
+  mp_lua_encode_value(L, 2, "value", &p);
+  int r = queue_send_parcel(L, q, &p.parcel, until);
+  mp_lua_encode_done(&p);
   return r;
 }
 
@@ -168,21 +181,25 @@ struct stage {
   size_t count, larges;
 };
 
-/* Encodes the value on top of the stack, which stays there if the parcel needs it. */
+/* Encodes the value on top of the stack, which stays there only if the parcel needs it. */
 static void stage_add(lua_State *L, struct stage *s) {
   struct mp_lua_parcel *p = &s->large[s->larges];
-  mp_parcel *to = &s->parcel[s->count];
+  unsigned char *small = s->small[s->count];
+  mp_parcel *to = &s->parcel[s->count++];
   int at = lua_gettop(L);
-  mp_lua_encode_value(L, at, "value", p);
-  *to = p->parcel;
-  s->count++;
-  if (to->length + to->tail_length > MP_LETTER_SMALL || to->ticket_count != 0) {
-    s->larges++;
-    return;
+  size_t n = mp_codec_encode_scalar(L, at, small);
+  if (n == 0) {
+    mp_lua_encode_value(L, at, "value", p);
+    n = p->parcel.length;
+    if (n + p->parcel.tail_length > MP_LETTER_SMALL || p->parcel.ticket_count != 0) {
+      *to = p->parcel;
+      s->larges++;
+      return;
+    }
+    memcpy(small, p->parcel.bytes, n);
+    mp_lua_encode_done(p);
   }
-  memcpy(s->small[s->count - 1], to->bytes, to->length);
-  to->bytes = s->small[s->count - 1];
-  mp_lua_encode_done(p);
+  *to = (mp_parcel){.bytes = small, .length = n};
   lua_settop(L, at - 1);
 }
 

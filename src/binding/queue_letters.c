@@ -58,10 +58,17 @@ static int fail(lua_State *L, struct mp_lua_queue *q, int status) {
 
 /* ---- one ---- */
 
+/* Pushes the value; raises whatever comes. */
+static void letter_value(lua_State *L, const mp_letter *l) {
+  const unsigned char *bytes = (const unsigned char *)l->parcel.bytes;
+  size_t n = l->parcel.length;
+  if (mp_codec_decode_number(L, bytes, n) || mp_codec_decode_text(L, bytes, n)) return;
+  (void)mp_lua_decode(L, bytes, n, MP_CODEC_FULL);
+}
+
 static int letter_decode(lua_State *L) {
-  const mp_letter *l = (const mp_letter *)lua_touserdata(L, 1);
-  lua_settop(L, 0);
-  return mp_lua_decode(L, l->parcel.bytes, l->parcel.length, MP_CODEC_FULL);
+  letter_value(L, (const mp_letter *)lua_touserdata(L, 1));
+  return 1;
 }
 
 static int letter_try(lua_State *L, mp_letter *l) {
@@ -119,7 +126,7 @@ static int batch_decode(lua_State *L) {
   struct batch *b = (struct batch *)lua_touserdata(L, 1);
   for (; b->i < b->count; b->i++) {
     mp_letter *l = &b->letter[b->i];
-    (void)mp_lua_decode(L, l->parcel.bytes, l->parcel.length, MP_CODEC_FULL);
+    letter_value(L, l);
     lua_rawseti(L, 2, b->done + 1);
     b->done++;
     mp_letter_free(b->context, l);

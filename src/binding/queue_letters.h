@@ -4,6 +4,7 @@
 #ifndef MP_BINDING_QUEUE_LETTERS_H
 #define MP_BINDING_QUEUE_LETTERS_H
 
+#include "../codec/scalar.h"
 #include "binding.h"
 
 /* The userdata of all queues. Letters that could not be made values for want of memory, and those
@@ -24,19 +25,11 @@ struct mp_lua_many {
 
 void mp_lua_letter_push_slow(lua_State *L, struct mp_lua_queue *q, mp_letter *l);
 
-/* Is it the encoding of nil, a boolean or a number, alone? These need no memory. */
-static inline bool mp_lua_letter_plain(const mp_letter *l) {
-  unsigned char c = l->small[0];
-  return l->block == 0 && l->parcel.length != 0 &&
-         (c <= 0x7f || c >= 0xe0 || (c >= 0xca && c <= 0xd3) || c == 0xc0 || c == 0xc2 || c == 0xc3);
-}
-
-/* Pushes a letter's value and frees the letter; or keeps the letter and raises, for want of memory;
+/* Pushes a letter's value and frees the letter (numbers need no memory, there is nothing to free);
+** or keeps the letter and raises, for want of memory;
 ** or frees it and raises what its decoding raised. */
 static inline void mp_lua_letter_push(lua_State *L, struct mp_lua_queue *q, mp_letter *l) {
-  if (mp_likely(mp_lua_letter_plain(l)))
-    (void)mp_lua_decode(L, l->small, l->parcel.length, MP_CODEC_FULL);
-  else
+  if (mp_unlikely(l->block != 0 || !mp_codec_decode_number(L, l->small, l->parcel.length)))
     mp_lua_letter_push_slow(L, q, l);
 }
 
