@@ -97,18 +97,24 @@ void mp_lua_letter_push_slow(lua_State *L, struct mp_lua_queue *q, mp_letter *l)
   mp_letter_free(context_of(q), l);
 }
 
-int mp_lua_letters_again(lua_State *L, struct mp_lua_queue *q) {
+/* Pushes the value of the first kept letter; or an error, and it stays kept. */
+static int kept_try(lua_State *L, struct mp_lua_queue *q) {
   mp_letter l;
   letter_copy(&l, q->kept++);
   q->kept_count--;
   int status = letter_try(L, &l);
-  if (status != LUA_OK) {
-    letter_copy(--q->kept, &l);
+  if (status == LUA_OK) {
+    mp_letter_free(context_of(q), &l);
+  } else {
+    letter_copy(--q->kept, &l); /* whatever took more of them meanwhile, this place is free */
     q->kept_count++;
-    (void)fail(L, q, status);
   }
-  mp_letter_free(context_of(q), &l);
-  return 0;
+  return status;
+}
+
+int mp_lua_letters_again(lua_State *L, struct mp_lua_queue *q) {
+  int status = kept_try(L, q);
+  return status == LUA_OK ? 0 : fail(L, q, status);
 }
 
 /* ---- many ---- */
@@ -164,11 +170,16 @@ static bool batch_append(lua_State *L, struct mp_lua_queue *q, struct batch *b) 
   return false;
 }
 
-/* Those that are kept go first. */
+/* Those that are kept go first, up to one that fails. */
 static lua_Integer append_kept(lua_State *L, struct mp_lua_queue *q, lua_Integer max) {
   lua_Integer done = 0;
   while (q->kept_count > 0 && done < max) {
-    (void)mp_lua_letters_again(L, q);
+    int status = kept_try(L, q);
+    if (status != LUA_OK && done == 0) (void)fail(L, q, status);
+    if (status != LUA_OK) {
+      lua_pop(L, 1);
+      break;
+    }
     lua_rawseti(L, 2, ++done);
   }
   return done;
@@ -178,6 +189,7 @@ int mp_lua_letters_append(lua_State *L, struct mp_lua_queue *q, lua_Integer max,
                           mp_deadline until) {
   struct batch b = {.context = context_of(q)};
   b.done = append_kept(L, q, max);
+  if (q->kept_count > 0) return 0; /* one of them failed */
   size_t room = max < 32 ? (size_t)max : 32;
   b.letter = (mp_letter *)lua_newuserdatauv(L, room * sizeof *b.letter, 0);
   while (b.done < max) {
