@@ -23,6 +23,8 @@ build = {
         "src/binding/options.c",
         "src/binding/parcel.c",
         "src/binding/process.c",
+        "src/binding/queue.c",
+        "src/binding/queue_letters.c",
         "src/binding/result.c",
         "src/binding/session.c",
         "src/binding/value.c",
