@@ -34,8 +34,6 @@ struct crash_case {
   void (*prepare)(struct crash_world *w);
   int (*operate)(struct crash_world *w, struct mp_context *c);
   void (*judge)(struct crash_world *w, bool done);
-  long sparse; /* n > 1: only every n-th death of the repair, for operations whose repair is for the
-               ** most part the heap's, which is enumerated elsewhere */
 };
 
 static _Thread_local long crash_left; /* stores until the end */
@@ -143,9 +141,10 @@ static long crash_first_repair(long n, long every) {
   return 1 + (n + (s != NULL ? atol(s) : 0)) % every;
 }
 
-/* All N, and for each all M of the repair. Says how many worlds it tried. */
-__attribute__((unused)) static void crash_enumerate(const struct crash_case *k) {
-  long worlds = 0, stores = 0, every = crash_every() * (k->sparse > 1 ? k->sparse : 1);
+/* All N, and for each every sparse-th M of the repair: more than 1 for operations whose repair is
+** for the most part the heap's, which is enumerated elsewhere. Says how many worlds it tried. */
+static void crash_enumerate_some(const struct crash_case *k, long sparse) {
+  long worlds = 0, stores = 0, every = crash_every() * sparse;
   for (long n = 1;; n++) {
     bool rescued = false;
     bool done = crash_once(k, n, 0, &rescued);
@@ -157,6 +156,11 @@ __attribute__((unused)) static void crash_enumerate(const struct crash_case *k) 
   }
   printf("crash: %s: %ld stores, %ld worlds%s\n", k->name, stores - 1, worlds,
          every > 1 ? ", a sample of the repairs" : "");
+}
+
+/* All N, and for each all M. */
+__attribute__((unused)) static void crash_enumerate(const struct crash_case *k) {
+  crash_enumerate_some(k, 1);
 }
 
 #endif
