@@ -274,6 +274,54 @@ describe("a handle that travels", function()
   end)
 end)
 
+describe("a child that was made behind the module's back", function()
+  it("has no part in the session, and harms nobody", function()
+    local thing = core.thing()
+    local text = core.behind(function() return thing:touch() end)
+    assert.truthy(text:find(("ProcessError: this handle belongs to process %d;"):format(mp.getpid()), 1, true), text)
+    text = core.behind(function() return core.thing() end)
+    assert.truthy(text:find("ProcessError: this handle belongs to process ", 1, true), text)
+    assert.equal("Thing (of another process)", core.behind(function() return tostring(thing) end))
+    assert.equal("nil", core.behind(function()
+      thing:close()
+      thing = nil
+      collectgarbage()
+    end))
+    assert.is_true(thing:touch())
+    assert.is_true(mp.check())
+  end)
+end)
+
+describe("a state without memory", function()
+  -- Runs the code with the n-th request for memory refused, for each n, until all goes well.
+  local function starve(code)
+    local before = mp.stats().objects.Array or 0
+    for n = 1, math.huge do
+      local ok, err = core.starve(code, n)
+      assert.equal(before, mp.stats().objects.Array or 0)
+      if ok then return n end
+      assert.truthy(err:find("memory", 1, true), err)
+    end
+  end
+
+  for name, code in pairs {
+    ["makes a handle, or leaves nothing"] = 'require("multiprocessing.core").thing()',
+    ["raises an error, or another one"] = [[
+      local core = require "multiprocessing.core"
+      local ok, err = pcall(core.thing().timeout, core.thing(), 0 / 0)
+      if type(err) == "string" then error(err, 0) end]],
+    ["takes a handle in, or leaves nothing"] = [[
+      local core = require "multiprocessing.core"
+      local copy = core.through {core.thing(), core.special()}
+      assert(copy[1]:touch())]],
+  } do
+    it(name, function()
+      assert.is_true(starve(code) > 1)
+      assert.is_true(mp.check())
+    end)
+  end
+end)
+
 describe("a frantic collector", function()
   it("changes nothing", function()
     collectgarbage("generational")

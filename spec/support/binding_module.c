@@ -5,9 +5,20 @@
 **   thing() -> Thing; special() -> Special, derived from it; stay() -> Stay, which may not travel
 **   thing:touch(), thing:wait([block [, timeout]]) -> "forever", "now" or the seconds left,
 **   thing:timeout([timeout]) -> the same, thing:park([timeout]) waits for nothing, thing:close()
-**   result(code, what), own_result(code), memory() (the address of a foreign userdata)
+**   result(code, what), own_result(code), through(value) -> copy, tickets
+**   foreign(n), light(): userdata of other libraries
+**   behind(f): what f returns or raises in a child that was made behind everyone's back
+**   starve(code, n) -> true, or false and the error: runs it in a Lua state of its own that gets no
+**   memory from the n-th time on that it asks for some
 */
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <lualib.h>
 
 #include "src/binding/binding.h"
 #include "src/core/clock.h"
@@ -143,15 +154,80 @@ static int light(lua_State *L) {
   return 1;
 }
 
+__attribute__((visibility("default"))) int luaopen_binding_test(lua_State *L);
+
+/* No fork handler runs for a bare clone. */
+static int behind(lua_State *L) {
+  int fds[2], status;
+  char text[256];
+  if (pipe(fds) != 0) return luaL_error(L, "pipe");
+  long pid = syscall(SYS_clone, (unsigned long)SIGCHLD, 0UL, NULL, NULL, 0UL);
+  if (pid == 0) {
+    (void)lua_pcall(L, 0, 1, 0);
+    size_t n;
+    const char *s = luaL_tolstring(L, -1, &n);
+    _exit(write(fds[1], s, n < sizeof text ? n : sizeof text) < 0);
+  }
+  close(fds[1]);
+  ssize_t got = read(fds[0], text, sizeof text);
+  close(fds[0]);
+  (void)waitpid((pid_t)pid, &status, 0);
+  lua_pushlstring(L, text, got > 0 ? (size_t)got : 0);
+  return 1;
+}
+
+/* Counts down at each request for memory; at 0 there is none any more. */
+static void *meagre(void *left, void *block, size_t old, size_t size) {
+  long *n = (long *)left;
+  if (size == 0) {
+    free(block);
+    return NULL;
+  }
+  if ((block == NULL || size > old) && *n >= 0 && --*n < 0) *n = 0;
+  if ((block == NULL || size > old) && *n == 0) return NULL;
+  return realloc(block, size);
+}
+
+static int starving(lua_State *L) {
+  long *left = (long *)lua_touserdata(L, 1);
+  long n = (long)lua_tointeger(L, 2);
+  luaL_openlibs(L);
+  luaL_requiref(L, "multiprocessing.core", luaopen_binding_test, 0);
+  if (luaL_loadstring(L, (const char *)lua_touserdata(L, 3)) != LUA_OK) return lua_error(L);
+  *left = n;
+  lua_call(L, 0, 0);
+  return 0;
+}
+
+#if LUA_VERSION_NUM >= 505
+#define NEW_STATE(f, p) lua_newstate(f, p, 1)
+#else
+#define NEW_STATE(f, p) lua_newstate(f, p)
+#endif
+
+static int starve(lua_State *L) {
+  long left = -1;
+  lua_State *S = NEW_STATE(meagre, &left);
+  if (S == NULL) return luaL_error(L, "no state");
+  lua_pushcfunction(S, starving);
+  lua_pushlightuserdata(S, &left);
+  lua_pushinteger(S, luaL_checkinteger(L, 2));
+  lua_pushlightuserdata(S, (void *)(uintptr_t)luaL_checkstring(L, 1));
+  lua_pushboolean(L, lua_pcall(S, 3, 0, 0) == LUA_OK);
+  left = -1;
+  lua_pushstring(L, lua_gettop(S) > 0 ? luaL_tolstring(S, -1, NULL) : "");
+  lua_close(S);
+  return 2;
+}
+
 static const luaL_Reg methods[] = {{"touch", thing_touch}, {"wait", thing_wait},
                                    {"timeout", thing_timeout}, {"park", thing_park},
                                    {"close", thing_close}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"thing", thing_new}, {"special", special_new},
                                      {"stay", stay_new}, {"result", result},
                                      {"own_result", own_result}, {"through", through},
-                                     {"foreign", foreign}, {"light", light}, {NULL, NULL}};
-
-__attribute__((visibility("default"))) int luaopen_binding_test(lua_State *L);
+                                     {"foreign", foreign}, {"light", light},
+                                     {"behind", behind}, {"starve", starve}, {NULL, NULL}};
 
 int luaopen_binding_test(lua_State *L) {
   luaopen_multiprocessing_core(L);
