@@ -15,6 +15,7 @@ build = {
     ["multiprocessing.core"] = {
       sources = {
         "src/binding/array.c",
+        "src/binding/connection.c",
         "src/binding/handle.c",
         "src/binding/host.c",
         "src/binding/interrupt.c",

@@ -17,7 +17,7 @@ names("core", [[sleep time monotonic getpid getppid cpu_count process_cpu_count 
 names("errors", [[Error Empty Full ShutDown TimeoutError EOFError BrokenPipeError OSError ValueError
   TypeError ProcessError BufferTooShort AuthenticationError BrokenBarrierError WorkerLostError
   CancelledError RemoteError MemoryError SerializationError]])
-names("core", "Value RawValue Array RawArray Queue JoinableQueue SimpleQueue")
+names("core", "Value RawValue Array RawArray Queue JoinableQueue SimpleQueue Pipe")
 names("process", "Process current_process parent_process active_children fork freeze_support")
 names("context", "get_context get_start_method set_start_method get_all_start_methods")
 names("sequence", "range")

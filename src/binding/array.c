@@ -205,6 +205,7 @@ static int raw_array_new(lua_State *L) {
 static const luaL_Reg array_methods[] = {{"slice", array_slice},
                                          {"assign", array_assign},
                                          {"close", mp_lua_view_close},
+                                         {"get_lock", mp_lua_view_get_lock},
                                          {"get_obj", mp_lua_view_get_obj},
                                          {NULL, NULL}};
 static const luaL_Reg raw_array_methods[] = {

@@ -17,5 +17,6 @@ NOUN(process)
 NOUN(value)
 NOUN(array)
 NOUN(queue)
+NOUN(connection)
 
 #undef NOUN

@@ -115,6 +115,7 @@ static const luaL_Reg value_methods[] = {{"add", value_add},
                                          {"exchange", value_exchange},
                                          {"compare_exchange", value_compare_exchange},
                                          {"close", mp_lua_view_close},
+                                         {"get_lock", mp_lua_view_get_lock},
                                          {"get_obj", mp_lua_view_get_obj},
                                          {NULL, NULL}};
 static const luaL_Reg raw_value_methods[] = {{"add", value_add},

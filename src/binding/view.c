@@ -120,6 +120,12 @@ int mp_lua_view_no_field(lua_State *L, const struct mp_lua_view *v) {
 
 /* ---- both ---- */
 
+int mp_lua_view_get_lock(lua_State *L) {
+  struct mp_lua_view *v = mp_lua_view_either(L, &mp_lua_value_type, &mp_lua_array_type);
+  mp_lua_redeem(L, mp_handle_ticket(v->lock).word);
+  return 1;
+}
+
 /* The same object, without its lock. */
 int mp_lua_view_get_obj(lua_State *L) {
   struct mp_lua_view *v = mp_lua_view_either(L, &mp_lua_value_type, &mp_lua_array_type);

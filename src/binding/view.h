@@ -60,7 +60,8 @@ int mp_lua_view_set(lua_State *L, struct mp_lua_view *v, size_t i, int index);
 /* Raises: there is no field like the key at 2. */
 int mp_lua_view_no_field(lua_State *L, const struct mp_lua_view *v);
 
-/* Methods of all. get_obj is for those that have a lock. */
+/* Methods of all. get_lock and get_obj are for those that have a lock. */
+int mp_lua_view_get_lock(lua_State *L);
 int mp_lua_view_get_obj(lua_State *L);
 int mp_lua_view_close(lua_State *L);
 
