@@ -53,6 +53,18 @@ describe("time", function()
     mp.sleep(-1)
   end)
 
+  it("may pass in another way, for who has callbacks to run", function()
+    local asked
+    core.sleep_by(function(seconds) asked = seconds end)
+    mp.sleep(1000)
+    assert.equal(1000, asked)
+    refuses("ValueError", "seconds must not be nan", mp.sleep, 0 / 0)
+    core.sleep_by(nil)
+    asked = nil
+    mp.sleep(0)
+    assert.is_nil(asked)
+  end)
+
   it("is refused otherwise", function()
     refuses("TypeError", "bad argument #1 to 'sleep' (number expected, got nil)", mp.sleep, nil)
     refuses("TypeError", "bad argument #1 to 'sleep' (number expected, got no value)", mp.sleep)

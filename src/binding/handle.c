@@ -46,6 +46,13 @@ struct mp_lua_handle *mp_lua_handle_test(lua_State *L, int index) {
   return type != NULL && u->seal == mp_lua_seal(u, type) ? u : NULL;
 }
 
+/* The same, sooner where the address is known. */
+static struct mp_lua_handle *handle_find(lua_State *L, int index) {
+  struct mp_lua_handle *u = (struct mp_lua_handle *)lua_touserdata(L, index);
+  if (u != NULL && __atomic_load_n(mp_lua_known_at(u), __ATOMIC_RELAXED) == (uintptr_t)u) return u;
+  return mp_lua_handle_test(L, index);
+}
+
 static bool type_is(const struct mp_lua_type *type, const struct mp_lua_type *wanted) {
   while (type != NULL && type != wanted) type = type->base;
   return type != NULL;
@@ -57,7 +64,7 @@ static bool handle_usable(const struct mp_lua_handle *u) {
 
 struct mp_lua_handle *mp_lua_handle_check_slow(lua_State *L, int arg,
                                                const struct mp_lua_type *type, bool closed_too) {
-  struct mp_lua_handle *u = mp_lua_handle_test(L, arg);
+  struct mp_lua_handle *u = handle_find(L, arg);
   if (u == NULL || !type_is(mp_lua_handle_type(u), type)) mp_lua_raise_type(L, arg, type->name);
   know(u);
   if (u->handle == NULL) {

@@ -9,9 +9,29 @@
 #include "binding.h"
 #include "nouns.h"
 
+/* pause(seconds): sleeps, and nothing else. */
+static int host_pause(lua_State *L) {
+  mp_lua_sleep(L, mp_lua_seconds(L, 1, "seconds"));
+  return 0;
+}
+
+static const char sleeper_key; /* its address is the key of the function set by sleep_by */
+
+/* sleep(seconds): pause, or what sleep_by was given. */
 static int host_sleep(lua_State *L) {
   if (lua_type(L, 1) != LUA_TNUMBER) mp_lua_raise_type(L, 1, "number");
-  mp_lua_sleep(L, mp_lua_seconds(L, 1, "seconds"));
+  (void)mp_lua_seconds(L, 1, "seconds");
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &sleeper_key) == LUA_TNIL) return host_pause(L);
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, 0);
+  return 0;
+}
+
+/* sleep_by(f): from now on sleep(seconds) calls f(seconds), which has to pass the time in its own
+** way, for it has callbacks to run meanwhile; nil: no longer. */
+static int host_sleep_by(lua_State *L) {
+  lua_settop(L, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &sleeper_key);
   return 0;
 }
 
@@ -48,6 +68,8 @@ static int host_process_cpu_count(lua_State *L) {
 }
 
 static const luaL_Reg host_functions[] = {{"sleep", host_sleep},
+                                          {"pause", host_pause},
+                                          {"sleep_by", host_sleep_by},
                                           {"time", host_time},
                                           {"monotonic", host_monotonic},
                                           {"getpid", host_getpid},
