@@ -49,6 +49,9 @@ static bool slot_try(struct mp_context *c, uint32_t index, enum mp_slot_state st
   uint64_t nobody = 0;
   if (w64_get(&s->who) != 0) return false;
   if (!w64_cas(&s->who, &nobody, who_with_state(c->identity, state))) return false;
+  /* A cleaner that died right after it had freed the slot is still named: were we, in this slot, to
+  ** clean that one up and die, each would be said to be the other's cleaner. */
+  w32_put(&s->cleaner, 0);
   w32_put(&s->parent, state == MP_SLOT_RESERVED ? c->tag : 0);
   w32_put(&s->ended, 0);
   return true;
