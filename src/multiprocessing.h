@@ -5,7 +5,7 @@
 ** ---- conventions ---------------------------------------------------------------------
 ** A function that can fail returns an int:
 **     0   done
-**   > 0   a condition listed with that function (enum mp_condition); the caller handles it
+**   > 0   a condition listed with that function (enum mp_outcome); the caller handles it
 **   < 0   a failure, -errno; clean up and pass it on (mp_strerror says it)
 ** Out parameters come last and are written only when the result is 0.
 ** X_new and X_open give a handle, X_close ends it, takes NULL and returns NULL.
@@ -32,7 +32,7 @@ extern "C" {
 #endif
 
 /* What a caller is expected to handle. Each function lists those that it returns. */
-enum mp_condition {
+enum mp_outcome {
   MP_OK = 0,
   MP_TIMEOUT = 1,  /* the deadline passed; nothing has changed */
   MP_EMPTY,        /* nothing to take, and the deadline was MP_NOW */

@@ -190,7 +190,7 @@ MP_RAISES int mp_lua_raise_argument(lua_State *L, int arg, const char *kind,
 
 /* What a kind of object says to a condition, where it is not the general text; ends with {0}. */
 struct mp_lua_condition {
-  int result; /* enum mp_condition */
+  int result; /* enum mp_outcome */
   const char *kind, *text;
 };
 

@@ -5,7 +5,7 @@
 ** Linux does in os_linux*.c; a port is a new os_<name>.c that keeps these promises.
 **
 ** Promises that hold for every function here:
-** - The result is 0 or a value >= 0, a positive enum mp_condition where one is listed, or -errno.
+** - The result is 0 or a value >= 0, a positive enum mp_outcome where one is listed, or -errno.
 **   errno itself is never part of the contract. Out parameters are written only on success.
 ** - A descriptor is close-on-exec from birth; a failed call leaves none behind.
 ** - A call cut short by a signal is repeated, except where -EINTR is listed: there the caller
