@@ -438,6 +438,9 @@ MP_API MP_MUST_USE int mp_condition_wait(mp_condition *n, mp_lock *lock, mp_dead
 /* Notifies `many` of those that wait, or all there are. MP_NOT_OWNER as above. */
 MP_API MP_MUST_USE int mp_condition_notify(mp_condition *n, const mp_lock *lock, uint32_t many);
 
+/* How many wait and are not notified yet. */
+MP_API unsigned mp_condition_waiting(mp_condition *n);
+
 /* ---- barriers ------------------------------------------------------------------------
 ** A number of parties wait until all of them have arrived, as often as they like. When one that has
 ** arrived dies, or runs out of time, the barrier breaks: those inside, and all who come, are told

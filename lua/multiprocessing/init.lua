@@ -18,6 +18,8 @@ names("errors", [[Error Empty Full ShutDown TimeoutError EOFError BrokenPipeErro
   TypeError ProcessError BufferTooShort AuthenticationError BrokenBarrierError WorkerLostError
   CancelledError RemoteError MemoryError SerializationError]])
 names("core", "Value RawValue Array RawArray Queue JoinableQueue SimpleQueue Pipe")
+names("core", "Value RawValue Array RawArray Queue JoinableQueue SimpleQueue")
+names("core", "Lock RLock Semaphore BoundedSemaphore Event Condition Barrier")
 names("process", "Process current_process parent_process active_children fork freeze_support")
 names("context", "get_context get_start_method set_start_method get_all_start_methods")
 names("sequence", "range")

@@ -220,6 +220,16 @@ int mp_condition_notify(mp_condition *h, const mp_lock *lock, uint32_t many) {
   return 0;
 }
 
+unsigned mp_condition_waiting(mp_condition *h) {
+  struct mp_context *c = h->context;
+  struct condition *n = condition_of(h);
+  unsigned count = 0;
+  mp_mutex_lock(c, &n->object.lock);
+  for (struct mp_slot *s = first_waiting(c, n); s != NULL; s = place(c, w32_get(&s->behind))) count++;
+  mp_mutex_unlock(c, &n->object.lock);
+  return count;
+}
+
 /* ---- death and destruction ---- */
 
 /* In a transaction: somebody else is notified in the place of `dead`. */
