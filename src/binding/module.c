@@ -134,7 +134,7 @@ struct mp_context *mp_lua_context(lua_State *L) {
   if (s->context == NULL) context_open(L, s);
   if (!mp_context_valid(s->context))
     mp_lua_raise(L, "ProcessError", "this handle belongs to process %d; a child that was forked by foreign "
-                 "means has no part in its session", mp_identity_pid(s->context->identity));
+                 "means has no part in its session", s->context->pid);
   return s->context;
 }
 

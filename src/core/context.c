@@ -33,6 +33,8 @@ static struct {
   bool spins;          /* there is more than one processor for us: a short wait may pay */
 } session = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+
 /* ---- clean-up ---- */
 
 /* All that the dead participant of slot `index` had; we are its cleaner, or it is our own. */
@@ -51,10 +53,9 @@ static bool slot_awaited(struct mp_context *c, const struct mp_slot *s) {
 
 /* How the process ended, if it did not say so itself and the kernel still knows. */
 static void slot_note_end(struct mp_slot *dead) {
-  uint64_t who = w64_get(&dead->who);
   int status;
   if (w32_get(&dead->ended) != 0) return;
-  if (mp_os_zombie_status(mp_identity_pid(who), mp_identity_start(who), &status) == 0)
+  if (mp_os_zombie_status(mp_slot_pid(dead), w64_get(&dead->start), &status) == 0)
     w32_put(&dead->ended, mp_slot_ended_word(status));
 }
 
@@ -164,14 +165,17 @@ static void context_follow(struct mp_context *c) {
   uint32_t index = c->child - 1;
   c->child = 0;
   if (mp_slot_adopt(c, index) != 0) return; /* the parent died and was cleaned up already */
-  w32_put(&c->slot->parent, 0);
+  if (!c->tracks) {
+    mp_slot_note_start(c, index, c->pid);
+    w32_put(&c->slot->parent, 0);
+  }
   mp_handles_adopt(c);
   c->reaping = false;
   c->guard_value = session.generation;
 }
 
 static void handler_child(void) {
-  pthread_mutex_init(&session.lock, NULL);
+  session.lock = unlocked;
   session.generation++;
   *session.guard = session.generation;
   for (struct mp_context *c = session.contexts; c != NULL; c = c->next)
@@ -181,16 +185,18 @@ static void handler_child(void) {
 int mp_context_fork(struct mp_context *c, bool tracked, int *pid, uint32_t *child) {
   int r = fork_prepare(c);
   if (r != 0) return r;
-  uint32_t index = c->child - 1, tag = mp_slot_tag(&c->arena, index), me = c->tag;
+  uint32_t index = c->child - 1, tag = mp_slot_tag(&c->arena, index);
   c->owner = (void *)pthread_self();
+  c->tracks = tracked;
   int p = mp_os_fork();
+  c->tracks = false;
   if (p < 0) {
     r = p;
     c->child = 0;
     fork_undo(c, index);
     return r;
   }
-  if (p == 0 && tracked && mp_context_valid(c)) w32_put(&c->slot->parent, me);
+  if (p > 0 && tracked) mp_slot_note_start(c, index, p); /* the slot stays the child's till then */
   *pid = p;
   *child = tag;
   return 0;
@@ -244,7 +250,7 @@ static int session_guard(void) {
 static int context_start(struct mp_context *c) {
   uint32_t index;
   c->arena = session.arena;
-  c->identity = mp_identity_self();
+  c->pid = mp_os_pid();
   c->guard = session.guard;
   c->guard_value = session.generation;
   c->owner = (void *)pthread_self();

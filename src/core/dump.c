@@ -55,7 +55,7 @@ bool mp_dump_slot(struct mp_context *c, uint32_t index, struct mp_dump *out) {
   uint64_t who = w64_get(&slot->who);
   if (mp_slot_state_of(who) == MP_SLOT_FREE) return false;
   memset(out, 0, sizeof *out);
-  out->pid = mp_identity_pid(who);
+  out->pid = mp_slot_pid(slot);
   out->state = mp_slot_state_of(who);
   copy_text(out->name, slot->name);
   copy_text(out->doing, slot->doing);

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define FIRST_OURS 3   /* descriptors below are the standard streams */
@@ -61,9 +63,17 @@ void mp_os_signals_reset(void (*interrupt)(int)) {
   pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
+static int is_null_device(int fd) {
+  struct stat s;
+  return fstat(fd, &s) == 0 && S_ISCHR(s.st_mode) && s.st_rdev == makedev(1, 3);
+}
+
 int mp_os_stdin_null(void) {
-  __fpurge(stdin);
-  clearerr(stdin);
+  if (__fbufsize(stdin) != 0) { /* it was read from; else its page stays the parent's */
+    __fpurge(stdin);
+    clearerr(stdin);
+  }
+  if (is_null_device(STDIN_FILENO)) return 0;
   int fd = MP_CALL(open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (fd < 0) return -errno;
   if (fd == STDIN_FILENO) return mp_os_inheritable(fd, 1);

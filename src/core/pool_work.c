@@ -210,7 +210,7 @@ static void worker_died(struct mp_context *c, struct pool *p, mp_ref ref,
   enum mp_item_kind kind = death_kind(t);
   uint32_t settled = task_settled(c, t), count = w32_get(&t->count);
   uint32_t ended = w32_get(&dead->ended);
-  int pid = mp_identity_pid(w64_get(&dead->who));
+  int pid = mp_slot_pid(dead);
   bool again = kind == MP_ITEM_LOST && w32_get(&t->retries_left) > 0 && settled < count;
   bool late = kind != MP_ITEM_TIMEOUT || w32_get(&t->kill_item) == settled;
   mp_tx_set64(c, &p->lost, w64_get(&p->lost) + 1);

@@ -3,8 +3,7 @@
 **
 ** Structure: struct mp_proctab {high, deaths}, then MP_SLOTS slots; memory is committed when a
 ** slot is first used. Lock: none. `who` changes by compare-and-swap alone and carries the
-** whole identity of the process with the state, so a claimer that dies right after it claimed
-** is known; the rest of a slot belongs to its participant while it lives, and to the one named
+** process with the state, so a claimer that dies right after it claimed is known; the rest of a slot belongs to its participant while it lives, and to the one named
 ** in `cleaner` afterwards.
 ** Invariant: a free slot (who = 0) owns nothing: no block, no logged change, no handle.
 ** Death: at any point of claim, adoption or clean-up the slot is left with a dead `who` or a
@@ -17,21 +16,14 @@
 
 #include "os.h"
 
-#define IDENTITY_PID_BITS 22
-#define IDENTITY_MASK ((UINT64_C(1) << 62) - 1)
+#define WHO_PROCESS UINT64_C(0xffffffff) /* the pid in mp_slot.who */
 
 size_t mp_proctab_bytes(void) {
   return MP_CACHE_LINE + (size_t)MP_SLOTS * sizeof(struct mp_slot);
 }
 
-uint64_t mp_identity_self(void) {
-  uint64_t start = 0;
-  (void)mp_os_self_start(&start); /* unknown: a reused pid would not be told apart */
-  return ((uint64_t)mp_os_pid() | start << IDENTITY_PID_BITS) & IDENTITY_MASK;
-}
-
 static uint64_t who_with_state(uint64_t who, enum mp_slot_state state) {
-  return (who & IDENTITY_MASK) | (uint64_t)state << 62;
+  return (who & WHO_PROCESS) | (uint64_t)state << 62;
 }
 
 int mp_proctab_init(const struct mp_arena *a) {
@@ -43,15 +35,22 @@ static void slot_raise_high(struct mp_proctab *t, uint32_t high) {
   while (seen < high && !w32_cas(&t->high, &seen, high)) {}
 }
 
+void mp_slot_note_start(struct mp_context *c, uint32_t index, int32_t pid) {
+  uint64_t start = 0;
+  (void)mp_os_start_of(pid, &start); /* unknown: a reused pid would not be told apart */
+  w64_put(&mp_slot_at(&c->arena, index)->start, start);
+}
+
 /* Claims slot `index` if it is free. What its last life left in the first line goes. */
 static bool slot_try(struct mp_context *c, uint32_t index, enum mp_slot_state state) {
   struct mp_slot *s = mp_slot_at(&c->arena, index);
   uint64_t nobody = 0;
   if (w64_get(&s->who) != 0) return false;
-  if (!w64_cas(&s->who, &nobody, who_with_state(c->identity, state))) return false;
+  if (!w64_cas(&s->who, &nobody, who_with_state((uint32_t)c->pid, state))) return false;
   /* A cleaner that died right after it had freed the slot is still named: were we, in this slot, to
   ** clean that one up and die, each would be said to be the other's cleaner. */
   w32_put(&s->cleaner, 0);
+  if (state == MP_SLOT_LIVE) mp_slot_note_start(c, index, c->pid);
   w32_put(&s->parent, state == MP_SLOT_RESERVED ? c->tag : 0);
   w32_put(&s->ended, 0);
   return true;
@@ -98,20 +97,19 @@ int mp_slot_reserve(struct mp_context *c, uint32_t *index) {
 
 int mp_slot_adopt(struct mp_context *c, uint32_t index) {
   struct mp_slot *s = mp_slot_at(&c->arena, index);
-  c->identity = mp_identity_self();
+  c->pid = mp_os_pid();
   uint64_t who = w64_get(&s->who);
   if (mp_slot_state_of(who) != MP_SLOT_RESERVED) return MP_LOST;
-  if (!w64_cas(&s->who, &who, who_with_state(c->identity, MP_SLOT_LIVE))) return MP_LOST;
+  if (!w64_cas(&s->who, &who, who_with_state((uint32_t)c->pid, MP_SLOT_LIVE))) return MP_LOST;
   slot_take(c, index);
   return 0;
 }
 
 static bool slot_gone(struct mp_context *c, const struct mp_slot *s, uint64_t who) {
-  uint64_t identity = who & IDENTITY_MASK;
+  int32_t pid = (int32_t)(who & WHO_PROCESS);
   switch (mp_slot_state_of(who)) {
     case MP_SLOT_LIVE:
-      return identity != c->identity &&
-             mp_os_process_gone(mp_identity_pid(identity), identity >> IDENTITY_PID_BITS) == 1;
+      return pid != c->pid && mp_os_process_gone(pid, w64_get(&s->start)) == 1;
     case MP_SLOT_RESERVED: /* as alive as the one that is about to fork */
       return mp_slot_gone(c, w32_get(&s->parent));
     case MP_SLOT_FREE:
@@ -183,6 +181,7 @@ void mp_slot_free(struct mp_context *c, uint32_t index) {
   MP_ASSERT(mp_slot_state_of(w64_get(&s->who)) == MP_SLOT_DEAD);
   /* dying between these two counts one life more than there was, which does no harm */
   w32_put(&s->life, (w32_get(&s->life) + 1) & MP_GENERATION_MASK);
+  w64_put(&s->start, 0);
   w64_put(&s->who, 0);
   mp_slot_leave(c, index);
 }
@@ -190,11 +189,13 @@ void mp_slot_free(struct mp_context *c, uint32_t index) {
 void mp_slot_resign(struct mp_context *c) {
   /* dying between these two leaves a slot that is empty and whose process is gone */
   w32_put(&c->slot->life, (w32_get(&c->slot->life) + 1) & MP_GENERATION_MASK);
+  w64_put(&c->slot->start, 0);
   w64_put(&c->slot->who, 0);
 }
 
 static const char *slot_check_empty(const struct mp_slot *s) {
   if (w32_get(&s->log_count) != 0) return "process table: a free slot has a change in its log";
+  if (w64_get(&s->start) != 0) return "process table: a free slot has a start time";
   if (w64_get(&s->want) != 0) return "process table: a free slot holds a mutex";
   if (w32_get(&s->more_handles) != 0) return "process table: a free slot has handles";
   for (uint32_t k = 0; k < MP_OWNED_MAX; k++)

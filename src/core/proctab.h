@@ -2,8 +2,9 @@
 ** The process table: who takes part in this session, who died, and what they held.
 **
 ** A slot is one participant: a Lua state or a C context. One word, `who`, says in which process
-** it lives (pid and start time) and what state it is in, so that claiming a slot, saying who
-** one is, adopting it and burying it are one compare-and-swap each. It keeps in shared memory all that somebody else needs to clean up after it: the undo log
+** it lives and what state it is in, so that claiming a slot, saying who one is, adopting it and
+** burying it are one compare-and-swap each. `start`, when it is known, tells a process from a later
+** one with its pid. It keeps in shared memory all that somebody else needs to clean up after it: the undo log
 ** of the change in hand, the internal mutex it holds or wants, the blocks it owns, its
 ** handles. A participant is dead when its process is (by pidfd; zombies are dead) or when it
 ** left. A slot goes FREE -> LIVE -> DEAD -> FREE, or FREE -> RESERVED (for a child about to be
@@ -27,7 +28,7 @@
 #define MP_TAG_MASK UINT32_C(0x3fffffff)
 #define MP_GENERATION_MASK UINT32_C(0x3ffff)
 
-/* The state is bits 62..63 of mp_slot.who; a free slot's word is 0. */
+/* The state is bits 62..63 of mp_slot.who, the pid the lower ones; a free slot's word is 0. */
 enum mp_slot_state { MP_SLOT_FREE, MP_SLOT_LIVE, MP_SLOT_DEAD, MP_SLOT_RESERVED };
 
 /* shared; one change to undo: `where` is the byte offset of a word * 2, plus 1 for 64 bits */
@@ -53,7 +54,9 @@ struct mp_park {
 
 /* shared; written by its participant alone, and by its cleaner once it is dead, unless said */
 struct mp_slot {
-  mp_w64 who;      /* atomic; pid in bits 0..21, start time in 22..61, state in 62..63 */
+  mp_w64 who;      /* atomic; pid and state */
+  mp_w64 start;    /* start time of that process, or 0: not known. Written by the participant, for a
+                   ** tracked child by its parent, which keeps the slot; 0 in a free slot */
   mp_w32 life;     /* generation; changed by the cleaner of a dead slot only */
   mp_w32 cleaner;  /* atomic; tag of who cleans this slot, 0 for nobody */
   mp_w32 parent;   /* tag of the participant that forked this one, 0 for none */
@@ -98,7 +101,7 @@ struct mp_context {
   bool locked;                 /* holds an internal mutex: never more than one */
   bool spins;                  /* may wait a little with the processor in hand (park.c) */
   uint32_t heap_activity;      /* heap_run.c: what the heap had seen at our last trim */
-  uint64_t identity;           /* of this process, as in mp_slot.who */
+  int32_t pid;                 /* of this process, as in mp_slot.who */
   const uint32_t *guard;       /* wiped by fork: 0 or a newer number in a child */
   uint32_t guard_value;        /* what *guard must be for this context to be usable */
   /* set by context.c: looks for the dead and cleans up after them; at safe points only */
@@ -110,6 +113,7 @@ struct mp_context {
   bool reaping;                /* object.c: is taking dying objects apart */
   struct mp_handles *handles;  /* object.c: the handles of this participant, private */
   uint32_t child;              /* context.c: 1 + slot reserved for a child, between prepare and end */
+  bool tracks;                 /* context.c: that child's slot is to wait for mp_context_collect */
   struct mp_context *next; /* context.c: all contexts of this process */
   void *owner;             /* context.c: the thread whose fork() this context follows */
   struct mp_process *children; /* process.c: those that it started and that are not reaped yet */
@@ -154,14 +158,8 @@ static inline int mp_slot_ended_status(uint32_t word) {
 /* Bytes that the region needs. */
 size_t mp_proctab_bytes(void);
 
-/* The identity of this process: pid in bits 0..21, start time (clock ticks) in 22..61. */
-uint64_t mp_identity_self(void);
-static inline int mp_identity_pid(uint64_t identity) {
-  return (int)(identity & UINT64_C(0x3fffff));
-}
-
-static inline uint64_t mp_identity_start(uint64_t identity) {
-  return identity << 2 >> 24;
+static inline int mp_slot_pid(const struct mp_slot *s) {
+  return (int)(w64_get(&s->who) & UINT64_C(0xffffffff));
 }
 
 /* Commits the table's first page. Called once, by the creator. */
@@ -174,8 +172,11 @@ MP_MUST_USE int mp_slot_claim(struct mp_context *c, uint32_t *index);
 MP_MUST_USE int mp_slot_reserve(struct mp_context *c, uint32_t *index);
 
 /* In a forked child: makes the slot that the parent reserved this process's own. MP_LOST when
-** somebody judged it dead first (the parent died and was cleaned up). */
+** somebody judged it dead first (the parent died and was cleaned up). The start time is left to
+** mp_slot_note_start: by the child itself, or by a parent that tracks it, as the file to read costs a
+** child twice what it costs its parent. */
 MP_MUST_USE int mp_slot_adopt(struct mp_context *c, uint32_t index);
+void mp_slot_note_start(struct mp_context *c, uint32_t index, int32_t pid);
 
 /* Is the participant that `tag` names gone? Its slot may serve somebody else by now. Costs a
 ** load where it is known, a few microseconds to find out. */
