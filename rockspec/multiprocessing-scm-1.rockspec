@@ -31,6 +31,7 @@ build = {
         "src/binding/process.c",
         "src/binding/queue.c",
         "src/binding/queue_letters.c",
+        "src/binding/queue_put.c",
         "src/binding/result.c",
         "src/binding/semaphore.c",
         "src/binding/session.c",

@@ -11,7 +11,7 @@
 
 #include "binding.h"
 #include "nouns.h"
-#include "queue_letters.h"
+#include "queue.h"
 
 /* ---- types ---- */
 
@@ -49,42 +49,26 @@ static void queue_show(lua_State *L, struct mp_lua_handle *u) {
 }
 
 #define TYPE(id, type_name, owner)                                                      \
-  static const struct mp_lua_type id = {                                                \
+  const struct mp_lua_type id = {                                                       \
       .name = type_name, .noun = "queue", .kind = MP_KIND_QUEUE, .owns = owner,         \
       .size = sizeof(struct mp_lua_queue), .end = queue_end, .show = queue_show}
-TYPE(plain_type, "Queue", owns_plain);
-TYPE(joinable_type, "JoinableQueue", owns_joinable);
-TYPE(simple_type, "SimpleQueue", owns_simple);
+TYPE(mp_lua_queue_type, "Queue", owns_plain);
+TYPE(mp_lua_joinable_queue_type, "JoinableQueue", owns_joinable);
+TYPE(mp_lua_simple_queue_type, "SimpleQueue", owns_simple);
 
-static struct mp_lua_queue *queue_check_other(lua_State *L) {
+struct mp_lua_queue *mp_lua_queue_check_slow(lua_State *L) {
   struct mp_lua_handle *u = mp_lua_handle_test(L, 1);
   const struct mp_lua_type *type = u != NULL ? mp_lua_handle_type(u) : NULL;
-  if (type != &joinable_type && type != &simple_type) type = &plain_type;
+  if (type != &mp_lua_joinable_queue_type && type != &mp_lua_simple_queue_type)
+    type = &mp_lua_queue_type;
   return (struct mp_lua_queue *)mp_lua_handle_check_slow(L, 1, type, false);
 }
 
-/* The open queue at argument 1, of any type. */
-static inline struct mp_lua_queue *queue_check(lua_State *L) {
-  struct mp_lua_handle *u = (struct mp_lua_handle *)lua_touserdata(L, 1);
-  if (mp_likely(u != NULL &&
-                __atomic_load_n(mp_lua_known_at(u), __ATOMIC_RELAXED) == (uintptr_t)u &&
-                u->handle != NULL && mp_context_valid(u->state->context))) {
-    const struct mp_lua_type *type = mp_lua_handle_type(u);
-    if (mp_likely(type == &plain_type || type == &joinable_type || type == &simple_type)) {
-      u->state->running = L;
-      return (struct mp_lua_queue *)u;
-    }
-  }
-  return queue_check_other(L);
+mp_deadline mp_lua_queue_try_timeout(lua_State *L, int arg) {
+  return lua_isnoneornil(L, arg) ? MP_NOW : mp_lua_timeout(L, arg);
 }
 
-/* Lua code has run, which may have closed the queue. */
-static mp_queue *queue_handle(lua_State *L, const struct mp_lua_queue *q) {
-  if (q->base.handle == NULL) mp_lua_raise(L, "ValueError", "the queue is closed");
-  return q->base.handle;
-}
-
-static const struct mp_lua_condition conditions[] = {
+const struct mp_lua_condition mp_lua_queue_conditions[] = {
     {MP_EMPTY, "Empty", "the queue is empty"},
     {MP_FULL, "Full", "the queue is full"},
     {MP_CLOSED, "ShutDown", "the queue is shut down"},
@@ -92,182 +76,8 @@ static const struct mp_lua_condition conditions[] = {
     {0, NULL, NULL},
 };
 
-static void put_result(lua_State *L, const struct mp_lua_queue *q, int r, size_t length) {
-  if (mp_likely(r == 0)) return;
-  if (r == MP_TOO_BIG) {
-    mp_queue_state s;
-    mp_queue_look(q->base.handle, &s);
-    mp_lua_raise(L, "ValueError", "a message of %I bytes is larger than the queue's maxbytes, %I",
-                 (LUAI_UACINT)length, (LUAI_UACINT)s.max_bytes);
-  }
-  mp_lua_result_as(L, r == MP_TIMEOUT ? MP_FULL : r, "Queue", conditions);
-}
-
 static void get_result(lua_State *L, int r) {
-  mp_lua_result_as(L, r == MP_TIMEOUT ? MP_EMPTY : r, "Queue", conditions);
-}
-
-/* ---- put ---- */
-
-/* Puts a parcel: 0 or MP_FULL; raises for the rest. */
-static inline int queue_send_parcel(lua_State *L, struct mp_lua_queue *q, const mp_parcel *p,
-                                    mp_deadline until) {
-  int r;
-  do r = mp_queue_put(queue_handle(L, q), p, until);
-  while (mp_unlikely(r == MP_INTERRUPTED) && mp_lua_interrupt(L));
-  if (mp_likely(r == 0)) return 0;
-  if (r == MP_FULL || r == MP_TIMEOUT) return MP_FULL;
-  put_result(L, q, r, p->length + p->tail_length);
-  return r;
-}
-
-/* Puts the value at stack index 2: 0 or MP_FULL; raises for the rest. */
-static int queue_send(lua_State *L, struct mp_lua_queue *q, mp_deadline until) {
-  unsigned char small[MP_CODEC_SCALAR_MAX];
-  size_t n = mp_codec_encode_scalar(L, 2, small);
-  if (mp_likely(n != 0)) {
-    mp_parcel scalar = {.bytes = small, .length = n};
-    return queue_send_parcel(L, q, &scalar, until);
-  }
-  struct mp_lua_parcel p;
-  mp_lua_encode_value(L, 2, "value", &p);
-  int r = queue_send_parcel(L, q, &p.parcel, until);
-  mp_lua_encode_done(&p);
-  return r;
-}
-
-static void check_value(lua_State *L) {
-  if (lua_isnone(L, 2)) mp_lua_raise_argument(L, 2, "TypeError", "value expected");
-}
-
-static int queue_put(lua_State *L) {
-  struct mp_lua_queue *q = queue_check(L);
-  check_value(L);
-  mp_deadline until = mp_lua_block_timeout(L, 3);
-  put_result(L, q, queue_send(L, q, until), 0);
-  return 0;
-}
-
-static int queue_put_nowait(lua_State *L) {
-  struct mp_lua_queue *q = queue_check(L);
-  check_value(L);
-  put_result(L, q, queue_send(L, q, MP_NOW), 0);
-  return 0;
-}
-
-/* [timeout] of try_put and try_get: not given, there is no waiting. */
-static mp_deadline try_timeout(lua_State *L, int arg) {
-  return lua_isnoneornil(L, arg) ? MP_NOW : mp_lua_timeout(L, arg);
-}
-
-static int queue_try_put(lua_State *L) {
-  struct mp_lua_queue *q = queue_check(L);
-  check_value(L);
-  mp_deadline until = try_timeout(L, 3);
-  lua_pushboolean(L, queue_send(L, q, until) == 0);
-  return 1;
-}
-
-/* ---- put_many ---- */
-
-#define STAGED 32
-#define STAGED_LARGE 4
-
-/* Values made ready for one step; on the C stack. */
-struct stage {
-  mp_parcel parcel[STAGED];
-  unsigned char small[STAGED][MP_LETTER_SMALL];
-  struct mp_lua_parcel large[STAGED_LARGE];
-  size_t count, larges;
-};
-
-/* Encodes the value on top of the stack, which stays there only if the parcel needs it. */
-static void stage_add(lua_State *L, struct stage *s) {
-  struct mp_lua_parcel *p = &s->large[s->larges];
-  unsigned char *small = s->small[s->count];
-  mp_parcel *to = &s->parcel[s->count++];
-  int at = lua_gettop(L);
-  size_t n = mp_codec_encode_scalar(L, at, small);
-  if (n == 0) {
-    mp_lua_encode_value(L, at, "value", p);
-    n = p->parcel.length;
-    if (n + p->parcel.tail_length > MP_LETTER_SMALL || p->parcel.ticket_count != 0) {
-      *to = p->parcel;
-      s->larges++;
-      return;
-    }
-    memcpy(small, p->parcel.bytes, n);
-    mp_lua_encode_done(p);
-  }
-  *to = (mp_parcel){.bytes = small, .length = n};
-  lua_settop(L, at - 1);
-}
-
-/* Makes ready the values from list[i] on, n at most. */
-static void stage_fill(lua_State *L, struct stage *s, int list, lua_Integer i, lua_Integer n) {
-  s->count = s->larges = 0;
-  luaL_checkstack(L, 4 * STAGED_LARGE + 8, NULL);
-  for (; n > 0 && s->count < STAGED && s->larges < STAGED_LARGE; n--, i++) {
-    lua_rawgeti(L, list, i);
-    stage_add(L, s);
-  }
-}
-
-static int stage_send(lua_State *L, struct mp_lua_queue *q, const struct stage *s,
-                      mp_deadline until, size_t *done) {
-  size_t some;
-  int r;
-  *done = 0;
-  do {
-    r = mp_queue_put_many(queue_handle(L, q), s->parcel + *done, s->count - *done, until, &some);
-    *done += some;
-  } while (r == MP_INTERRUPTED && mp_lua_interrupt(L));
-  return r;
-}
-
-/* Stack: queue, list, how many; and, at 4, a userdata that counts those that went in. */
-static int many_protected(lua_State *L) {
-  struct mp_lua_queue *q = (struct mp_lua_queue *)lua_touserdata(L, 1);
-  lua_Integer n = lua_tointeger(L, 3);
-  struct mp_lua_many *m = (struct mp_lua_many *)lua_touserdata(L, 4);
-  struct stage s;
-  for (int r = 0; r == 0 && m->done < n; lua_settop(L, 4)) {
-    size_t some = 0;
-    stage_fill(L, &s, 2, m->done + 1, n - m->done);
-    r = stage_send(L, q, &s, m->until, &some);
-    for (size_t i = 0; i < s.larges; i++) mp_lua_encode_done(&s.large[i]);
-    m->done += (lua_Integer)some;
-    if (r != 0 && m->done == 0) put_result(L, q, r, s.parcel[0].length + s.parcel[0].tail_length);
-  }
-  return 0;
-}
-
-/* put_many(sequence [, block [, timeout]]) -> how many went in */
-static int queue_put_many(lua_State *L) {
-  struct mp_lua_queue *q = queue_check(L);
-  struct mp_lua_many m = {mp_lua_block_timeout(L, 3), 0};
-  lua_settop(L, 2);
-  mp_lua_require(L, "multiprocessing.sequence");
-  lua_getfield(L, -1, "list");
-  lua_replace(L, 3);
-  lua_insert(L, 2);
-  lua_pushliteral(L, "values");
-  lua_call(L, 2, 2); /* queue, list, n */
-  lua_pushcfunction(L, many_protected);
-  lua_insert(L, 1);
-  lua_pushlightuserdata(L, &m);
-  lua_pushvalue(L, 2);
-  lua_insert(L, 1); /* the queue must not be collected meanwhile */
-  (void)q;
-  if (lua_pcall(L, 4, 0, 0) != LUA_OK) {
-    if (m.done > 0 && lua_istable(L, -1)) {
-      lua_pushinteger(L, m.done);
-      lua_setfield(L, -2, "done");
-    }
-    return lua_error(L);
-  }
-  lua_pushinteger(L, m.done);
-  return 1;
+  mp_lua_result_as(L, r == MP_TIMEOUT ? MP_EMPTY : r, "Queue", mp_lua_queue_conditions);
 }
 
 /* ---- get ---- */
@@ -277,7 +87,7 @@ static inline int queue_receive(lua_State *L, struct mp_lua_queue *q, mp_deadlin
   mp_letter l;
   int r;
   if (mp_unlikely(q->kept_count != 0)) return mp_lua_letters_again(L, q);
-  while (mp_unlikely((r = mp_queue_get(queue_handle(L, q), until, &l)) != 0)) {
+  while (mp_unlikely((r = mp_queue_get(mp_lua_queue_handle(L, q), until, &l)) != 0)) {
     if (r != MP_INTERRUPTED) return r;
     mp_lua_interrupt(L);
   }
@@ -286,20 +96,20 @@ static inline int queue_receive(lua_State *L, struct mp_lua_queue *q, mp_deadlin
 }
 
 static int queue_get(lua_State *L) {
-  struct mp_lua_queue *q = queue_check(L);
+  struct mp_lua_queue *q = mp_lua_queue_check(L);
   mp_deadline until = mp_lua_block_timeout(L, 2);
   get_result(L, queue_receive(L, q, until));
   return 1;
 }
 
 static int queue_get_nowait(lua_State *L) {
-  get_result(L, queue_receive(L, queue_check(L), MP_NOW));
+  get_result(L, queue_receive(L, mp_lua_queue_check(L), MP_NOW));
   return 1;
 }
 
 static int queue_try_get(lua_State *L) {
-  struct mp_lua_queue *q = queue_check(L);
-  mp_deadline until = try_timeout(L, 2);
+  struct mp_lua_queue *q = mp_lua_queue_check(L);
+  mp_deadline until = mp_lua_queue_try_timeout(L, 2);
   lua_settop(L, 1);
   lua_pushboolean(L, 1);
   int r = queue_receive(L, q, until);
@@ -311,7 +121,7 @@ static int queue_try_get(lua_State *L) {
 
 /* get_many(max [, block [, timeout]]) -> list */
 static int queue_get_many(lua_State *L) {
-  struct mp_lua_queue *q = queue_check(L);
+  struct mp_lua_queue *q = mp_lua_queue_check(L);
   int whole = 0;
   lua_Integer max = lua_type(L, 2) == LUA_TNUMBER ? lua_tointegerx(L, 2, &whole) : 0;
   if (!whole) return mp_lua_raise_type(L, 2, "integer");
@@ -327,7 +137,7 @@ static int queue_get_many(lua_State *L) {
 
 /* The iterator of items(): q, i -> i + 1, value; nil when the queue was shut down and is empty. */
 static int queue_next(lua_State *L) {
-  struct mp_lua_queue *q = queue_check(L);
+  struct mp_lua_queue *q = mp_lua_queue_check(L);
   lua_Integer i = luaL_checkinteger(L, 2);
   lua_settop(L, 1);
   lua_pushinteger(L, i + 1);
@@ -338,7 +148,7 @@ static int queue_next(lua_State *L) {
 }
 
 static int queue_items(lua_State *L) {
-  (void)queue_check(L);
+  (void)mp_lua_queue_check(L);
   lua_pushcfunction(L, queue_next);
   lua_pushvalue(L, 1);
   lua_pushinteger(L, 0);
@@ -349,7 +159,7 @@ static int queue_items(lua_State *L) {
 
 static mp_queue_state queue_state(lua_State *L) {
   mp_queue_state s;
-  const struct mp_lua_queue *q = queue_check(L);
+  const struct mp_lua_queue *q = mp_lua_queue_check(L);
   mp_queue_look(q->base.handle, &s);
   s.size += q->kept_count;
   return s;
@@ -376,20 +186,20 @@ static int queue_full(lua_State *L) {
 static int queue_close(lua_State *L) {
   struct mp_lua_handle *u = mp_lua_handle_test(L, 1);
   if (u != NULL && u->handle == NULL) return 0;
-  mp_lua_handle_close(L, &queue_check(L)->base);
+  mp_lua_handle_close(L, &mp_lua_queue_check(L)->base);
   return 0;
 }
 
 /* join_thread, cancel_join_thread: no thread carries what was put; it is there when put returns. */
 static int queue_nothing(lua_State *L) {
-  if (mp_lua_handle_test(L, 1) == NULL) (void)queue_check(L);
+  if (mp_lua_handle_test(L, 1) == NULL) (void)mp_lua_queue_check(L);
   return 0;
 }
 
 static int queue_shutdown(lua_State *L) {
   static const struct mp_lua_option options[] = {{"immediate", MP_LUA_BOOLEAN},
                                                  {NULL, MP_LUA_ANY}};
-  struct mp_lua_queue *q = queue_check(L);
+  struct mp_lua_queue *q = mp_lua_queue_check(L);
   mp_lua_options(L, 2, options);
   int immediate = lua_toboolean(L, 2);
   if (immediate) mp_lua_letters_drop(q);
@@ -398,7 +208,7 @@ static int queue_shutdown(lua_State *L) {
 }
 
 static struct mp_lua_queue *joinable_check(lua_State *L) {
-  return (struct mp_lua_queue *)mp_lua_handle_check(L, 1, &joinable_type);
+  return (struct mp_lua_queue *)mp_lua_handle_check(L, 1, &mp_lua_joinable_queue_type);
 }
 
 static int queue_task_done(lua_State *L) {
@@ -428,7 +238,7 @@ static int queue_join(lua_State *L) {
   mp_deadline until = mp_lua_timeout(L, 2);
   uint64_t known = q->lost;
   int r;
-  do r = mp_queue_join(queue_handle(L, q), until, &q->lost);
+  do r = mp_queue_join(mp_lua_queue_handle(L, q), until, &q->lost);
   while (r == MP_INTERRUPTED && mp_lua_interrupt(L));
   if (r == MP_LOST) return join_lost(L, q->lost - known);
   if (r != MP_TIMEOUT) mp_lua_result(L, r, "JoinableQueue");
@@ -460,29 +270,29 @@ static int bounded_new(lua_State *L, const struct mp_lua_type *type, unsigned fl
 }
 
 static int plain_new(lua_State *L) {
-  return bounded_new(L, &plain_type, MP_QUEUE_PLAIN);
+  return bounded_new(L, &mp_lua_queue_type, MP_QUEUE_PLAIN);
 }
 static int joinable_new(lua_State *L) {
-  return bounded_new(L, &joinable_type, MP_QUEUE_JOINABLE);
+  return bounded_new(L, &mp_lua_joinable_queue_type, MP_QUEUE_JOINABLE);
 }
 static int simple_new(lua_State *L) {
   mp_queue_options o = {0, 0, MP_QUEUE_SIMPLE};
-  return queue_make(L, &simple_type, &o);
+  return queue_make(L, &mp_lua_simple_queue_type, &o);
 }
 
-#define PLAIN_METHODS                                                                      \
-  {"put", queue_put}, {"get", queue_get}, {"put_nowait", queue_put_nowait},                \
-      {"get_nowait", queue_get_nowait}, {"try_put", queue_try_put},                        \
-      {"try_get", queue_try_get}, {"put_many", queue_put_many},                            \
-      {"get_many", queue_get_many}, {"items", queue_items}, {"qsize", queue_qsize},        \
-      {"empty", queue_empty}, {"full", queue_full}, {"close", queue_close},                \
-      {"shutdown", queue_shutdown}, {"join_thread", queue_nothing},                        \
+#define PLAIN_METHODS                                                                         \
+  {"put", mp_lua_queue_put}, {"put_nowait", mp_lua_queue_put_nowait},                         \
+      {"try_put", mp_lua_queue_try_put}, {"put_many", mp_lua_queue_put_many},                 \
+      {"get", queue_get}, {"get_nowait", queue_get_nowait}, {"try_get", queue_try_get},       \
+      {"get_many", queue_get_many}, {"items", queue_items}, {"qsize", queue_qsize},           \
+      {"empty", queue_empty}, {"full", queue_full}, {"close", queue_close},                   \
+      {"shutdown", queue_shutdown}, {"join_thread", queue_nothing},                           \
       {"cancel_join_thread", queue_nothing}
 
 static const luaL_Reg plain_methods[] = {PLAIN_METHODS, {NULL, NULL}};
 static const luaL_Reg joinable_methods[] = {
     PLAIN_METHODS, {"task_done", queue_task_done}, {"join", queue_join}, {NULL, NULL}};
-static const luaL_Reg simple_methods[] = {{"put", queue_put},
+static const luaL_Reg simple_methods[] = {{"put", mp_lua_queue_put},
                                           {"get", queue_get},
                                           {"empty", queue_empty},
                                           {"close", queue_close},
@@ -493,8 +303,8 @@ static const luaL_Reg queue_functions[] = {{"Queue", plain_new},
                                            {NULL, NULL}};
 
 void mp_lua_open_queue(lua_State *L) {
-  mp_lua_type(L, &plain_type, plain_methods, NULL);
-  mp_lua_type(L, &joinable_type, joinable_methods, NULL);
-  mp_lua_type(L, &simple_type, simple_methods, NULL);
+  mp_lua_type(L, &mp_lua_queue_type, plain_methods, NULL);
+  mp_lua_type(L, &mp_lua_joinable_queue_type, joinable_methods, NULL);
+  mp_lua_type(L, &mp_lua_simple_queue_type, simple_methods, NULL);
   mp_lua_functions(L, queue_functions);
 }

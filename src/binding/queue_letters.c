@@ -5,7 +5,7 @@
 ** userdata keeps it and the next get tries again. Any other failure is final: the message is freed
 ** and the error, if it is a SerializationError, has its bytes as message_bytes.
 */
-#include "queue_letters.h"
+#include "queue.h"
 
 #include <string.h>
 
@@ -25,30 +25,25 @@ void mp_lua_letters_drop(struct mp_lua_queue *q) {
 
 /* ---- failures ---- */
 
-/* Is the error on top of the stack for want of memory? */
-static bool is_memory_error(lua_State *L, int status) {
-  if (status == LUA_ERRMEM) return true;
+/* Is the value on top of the stack an error of that kind? */
+static bool is_error(lua_State *L, const char *kind) {
   if (!lua_istable(L, -1)) return false;
   lua_getfield(L, -1, "kind");
-  bool is = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "MemoryError") == 0;
+  bool is = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), kind) == 0;
   lua_pop(L, 1);
   return is;
 }
 
 /* The error on top of the stack gets the bytes, if it is a SerializationError. */
 static void add_bytes(lua_State *L, const mp_letter *l) {
-  if (!lua_istable(L, -1)) return;
-  lua_getfield(L, -1, "kind");
-  bool is = lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "SerializationError") == 0;
-  lua_pop(L, 1);
-  if (!is) return;
+  if (!is_error(L, "SerializationError")) return;
   lua_pushlstring(L, (const char *)l->parcel.bytes, l->parcel.length);
   lua_setfield(L, -2, "message_bytes");
 }
 
 /* Raises what is on top of the stack. The first kept letter is the one that failed. */
 static int fail(lua_State *L, struct mp_lua_queue *q, int status) {
-  if (!is_memory_error(L, status)) {
+  if (status != LUA_ERRMEM && !is_error(L, "MemoryError")) {
     add_bytes(L, q->kept); /* for want of memory here, it stays kept */
     q->kept_count--;
     mp_letter_free(context_of(q), q->kept++);
