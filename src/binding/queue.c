@@ -50,7 +50,7 @@ static void queue_show(lua_State *L, struct mp_lua_handle *u) {
 
 #define TYPE(id, type_name, owner)                                                      \
   const struct mp_lua_type id = {                                                       \
-      .name = type_name, .noun = "queue", .kind = MP_KIND_QUEUE, .owns = owner,         \
+      .name = (type_name), .noun = "queue", .kind = MP_KIND_QUEUE, .owns = (owner),        \
       .size = sizeof(struct mp_lua_queue), .end = queue_end, .show = queue_show}
 TYPE(mp_lua_queue_type, "Queue", owns_plain);
 TYPE(mp_lua_joinable_queue_type, "JoinableQueue", owns_joinable);

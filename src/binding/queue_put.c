@@ -152,7 +152,8 @@ static int many_protected(lua_State *L) {
     r = stage_send(L, q, &s, m->until, &some);
     for (size_t i = 0; i < s.larges; i++) mp_lua_encode_done(&s.large[i]);
     m->done += (lua_Integer)some;
-    if (r != 0 && m->done == 0) put_result(L, q, r, s.parcel[0].length + s.parcel[0].tail_length);
+    if (r != 0 && m->done == 0 && s.count > 0)
+      put_result(L, q, r, s.parcel[0].length + s.parcel[0].tail_length);
   }
   return 0;
 }

@@ -145,11 +145,15 @@ static const char *check_counts(const struct queue *q, const struct mp_walk *w) 
   return NULL;
 }
 
-/* The messages from ticket *t up to `end`, the next of which is cell `index`. */
-static const char *check_cells(struct mp_context *c, mp_ref segment, uint64_t index, uint64_t n,
-                               uint64_t *bytes, struct mp_walk *w) {
-  for (; n > 0; n--, index++) {
-    const struct cell *cell = cell_at(c, segment, index);
+/* n messages from cell `index` on; *bytes counts theirs. */
+struct check_run {
+  mp_ref segment;
+  uint64_t index, n;
+};
+static const char *check_cells(struct mp_context *c, struct check_run run, uint64_t *bytes,
+                               struct mp_walk *w) {
+  for (; run.n > 0; run.n--, run.index++) {
+    const struct cell *cell = cell_at(c, run.segment, run.index);
     mp_ref block = w32_get(&cell->block);
     const char *wrong = block == MP_NONE ? NULL : mp_walk_message(w, block);
     if (wrong != NULL) return wrong;
@@ -170,7 +174,7 @@ static const char *check_chain(struct mp_context *c, struct queue *q, struct mp_
     if (wrong != NULL) return wrong;
     const struct segment *s = segment_at(c, ref);
     uint64_t end = base + w32_get(&s->cells), upto = tail < end ? tail : end;
-    if (t < upto) wrong = check_cells(c, ref, t - base, upto - t, &bytes, w);
+    if (t < upto) wrong = check_cells(c, (struct check_run){ref, t - base, upto - t}, &bytes, w);
     if (wrong != NULL) return wrong;
     if (t < upto) t = upto;
     last = ref;

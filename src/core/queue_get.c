@@ -173,20 +173,20 @@ static int get_try(struct mp_context *c, struct queue *q, struct take *t) {
   return r == MP_EMPTY && closed != QUEUE_OPEN ? MP_CLOSED : r;
 }
 
-static int get_wait(struct mp_context *c, struct queue *q, mp_deadline until, unsigned *nap) {
-  uint64_t head = w64_get_acquire(&q->head);
-  if (w64_get_acquire(&q->tail) != head) return 0;
-  if (*nap == 0 && mp_park_spin64(c, &q->tail, head)) return 0;
-  return mp_queue_sleep(c, q, &q->not_empty, &q->tail, head, until, nap);
+static int get_wait(struct mp_context *c, struct queue *q, struct queue_wait *w) {
+  w->seen = w64_get_acquire(&q->head);
+  if (w64_get_acquire(w->word) != w->seen) return 0;
+  if (w->nap == 0 && mp_park_spin64(c, w->word, w->seen)) return 0;
+  return mp_queue_sleep(c, q, &q->not_empty, w);
 }
 
 static int get_step(struct mp_context *c, struct queue *q, struct take *t, mp_deadline until) {
-  unsigned nap = 0;
+  struct queue_wait w = {&q->tail, 0, until, 0};
   for (bool last = until == MP_NOW;;) {
     int r = get_try(c, q, t);
     if (mp_likely(r != MP_EMPTY)) return r;
     if (last) return until == MP_NOW ? MP_EMPTY : MP_TIMEOUT;
-    r = get_wait(c, q, until, &nap);
+    r = get_wait(c, q, &w);
     last = r == MP_TIMEOUT;
     if (r != 0 && !last) return r;
   }
@@ -205,12 +205,12 @@ int mp_queue_get_within(mp_queue *h, size_t max, mp_deadline until, mp_letter *o
 
 int mp_queue_poll(mp_queue *h, mp_deadline until) {
   struct queue *q = queue_of(h);
-  unsigned nap = 0;
+  struct queue_wait w = {&q->tail, 0, until, 0};
   for (bool last = until == MP_NOW;;) {
     uint64_t head = w64_get_acquire(&q->head);
     if (w32_get_acquire(&q->closed) != QUEUE_OPEN || w64_get_acquire(&q->tail) != head) return 0;
     if (last) return MP_TIMEOUT;
-    int r = get_wait(h->context, q, until, &nap);
+    int r = get_wait(h->context, q, &w);
     last = r == MP_TIMEOUT;
     if (r != 0 && !last) return r;
   }

@@ -99,10 +99,17 @@ MP_MUST_USE int mp_queue_segment(struct mp_context *c, uint32_t bytes, mp_ref *o
 
 /* ---- waiting (queue_wait.c) ---- */
 
-/* Sleeps on `park` while *word is `seen` and the queue open; see mp_park_wait for the result. */
+/* private; what is waited for: that *word is no longer `seen` */
+struct queue_wait {
+  const mp_w64 *word;
+  uint64_t seen;
+  mp_deadline until;
+  unsigned nap; /* how many there were */
+};
+
+/* Sleeps on `park` while nothing has come of it and the queue is open; else as mp_park_wait. */
 MP_MUST_USE int mp_queue_sleep(struct mp_context *c, struct queue *q, struct mp_park *park,
-                               const mp_w64 *word, uint64_t seen, mp_deadline until,
-                               unsigned *nap);
+                               struct queue_wait *w);
 
 /* After unlocking and a full fence: wakes up to n, if any may be there. */
 static inline void queue_wake(struct mp_context *c, struct mp_park *park, uint32_t n) {

@@ -148,22 +148,26 @@ static int put_try(struct mp_context *c, struct queue *q, struct put *p) {
 
 /* There was no room: looks a little longer, dozes, sleeps; 0: look again. A doze ends when there
 ** is much room, so that neither side is woken for each message where the other is fast. */
-static int put_wait(struct mp_context *c, struct queue *q, uint64_t head, mp_deadline until,
-                    unsigned *nap) {
-  if (*nap > 0) return mp_queue_sleep(c, q, &q->not_full, &q->head, head, until, nap);
-  if (mp_park_spin64(c, &q->head, head)) return 0;
-  return mp_queue_sleep(c, q, &q->drowsy, &q->head, head, mp_clock_cap(until, DROWSY_NS), nap);
+static int put_wait(struct mp_context *c, struct queue *q, struct queue_wait *w) {
+  if (w->nap > 0) return mp_queue_sleep(c, q, &q->not_full, w);
+  if (mp_park_spin64(c, w->word, w->seen)) return 0;
+  struct queue_wait doze = *w;
+  doze.until = mp_clock_cap(w->until, DROWSY_NS);
+  int r = mp_queue_sleep(c, q, &q->drowsy, &doze);
+  w->nap = doze.nap;
+  return r;
 }
 
 /* Puts one step's worth, at least, of what is ready. */
 static int put_step(struct mp_context *c, struct queue *q, struct put *p, mp_deadline until) {
-  unsigned nap = 0;
+  struct queue_wait w = {&q->head, 0, until, 0};
   for (bool last = until == MP_NOW;;) {
     int r = put_try(c, q, p);
     if (r == PUT_GROW) continue;
     if (r != MP_FULL) return r;
     if (last) return until == MP_NOW ? MP_FULL : MP_TIMEOUT;
-    r = put_wait(c, q, p->head, until, &nap);
+    w.seen = p->head;
+    r = put_wait(c, q, &w);
     last = r == MP_TIMEOUT;
     if (r != 0 && !last) return r;
   }

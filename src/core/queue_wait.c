@@ -10,12 +10,12 @@
 */
 #include "queue_layout.h"
 
-int mp_queue_sleep(struct mp_context *c, struct queue *q, struct mp_park *park, const mp_w64 *word,
-                   uint64_t seen, mp_deadline until, unsigned *nap) {
+int mp_queue_sleep(struct mp_context *c, struct queue *q, struct mp_park *park,
+                   struct queue_wait *w) {
   uint32_t seq = mp_park_ticket(park);
   mp_park_announce(park);
-  if (w64_get_acquire(word) != seen || w32_get_acquire(&q->closed) != QUEUE_OPEN) return 0;
-  return mp_park_wait(c, park, seq, until, nap);
+  if (w64_get_acquire(w->word) != w->seen || w32_get_acquire(&q->closed) != QUEUE_OPEN) return 0;
+  return mp_park_wait(c, park, seq, w->until, &w->nap);
 }
 
 static bool queue_done(const struct queue *q) {
