@@ -62,6 +62,10 @@ static void check_baseline(struct crash_world *w) {
   CHECK_EQ(mp_heap_usage(w->other).allocated, 0);
 }
 
+#define ENUMERATE(what, before, operation, oracle, other)                                     \
+  crash_enumerate(&(struct crash_case){.name = what, .prepare = before, .operate = operation, \
+                                       .judge = oracle, .meanwhile = other})
+
 /* ---- put ---- */
 
 static void prepare_three(struct crash_world *w) {
@@ -148,24 +152,22 @@ static void judge_put_object(struct crash_world *w, bool done) {
 }
 
 LONG_TEST(a_death_in_put_small, 300) {
-  crash_enumerate(&(struct crash_case){"queue put small", prepare_three, put_small, judge_put});
+  ENUMERATE("queue put small", prepare_three, put_small, judge_put, NULL);
 }
 LONG_TEST(a_death_in_put_large, 300) {
-  crash_enumerate(&(struct crash_case){"queue put large", prepare_three, put_large, judge_put});
+  ENUMERATE("queue put large", prepare_three, put_large, judge_put, NULL);
 }
 LONG_TEST(a_death_in_put_bounded, 300) {
-  crash_enumerate(
-      &(struct crash_case){"queue put bounded", prepare_three_of_bytes, put_large, judge_put});
+  ENUMERATE("queue put bounded", prepare_three_of_bytes, put_large, judge_put, NULL);
 }
 LONG_TEST(a_death_in_growth, 300) {
-  crash_enumerate(&(struct crash_case){"queue grow", prepare_full_segment, put_small, judge_put});
+  ENUMERATE("queue grow", prepare_full_segment, put_small, judge_put, NULL);
 }
 LONG_TEST(a_death_in_put_many, 300) {
-  crash_enumerate(&(struct crash_case){"queue put many", prepare_three, put_many, judge_put_many});
+  ENUMERATE("queue put many", prepare_three, put_many, judge_put_many, NULL);
 }
 LONG_TEST(a_death_in_put_object, 300) {
-  crash_enumerate(&(struct crash_case){"queue put object", prepare_with_object, put_object,
-                                       judge_put_object});
+  ENUMERATE("queue put object", prepare_with_object, put_object, judge_put_object, NULL);
 }
 
 /* ---- get ---- */
@@ -214,22 +216,71 @@ static void prepare_two_segments(struct crash_world *w) {
 }
 
 LONG_TEST(a_death_in_get_small, 300) {
-  crash_enumerate(&(struct crash_case){"queue get small", prepare_three, get_one, judge_get});
+  ENUMERATE("queue get small", prepare_three, get_one, judge_get, NULL);
 }
 LONG_TEST(a_death_in_get_large, 300) {
-  crash_enumerate(&(struct crash_case){"queue get large", prepare_three, get_large, judge_get});
+  ENUMERATE("queue get large", prepare_three, get_large, judge_get, NULL);
 }
 LONG_TEST(a_death_in_get_bounded, 300) {
-  crash_enumerate(
-      &(struct crash_case){"queue get bounded", prepare_three_of_bytes, get_large, judge_get});
+  ENUMERATE("queue get bounded", prepare_three_of_bytes, get_large, judge_get, NULL);
 }
 LONG_TEST(a_death_in_get_many, 300) {
-  crash_enumerate(
-      &(struct crash_case){"queue get many", prepare_three, get_batch, judge_get_batch});
+  ENUMERATE("queue get many", prepare_three, get_batch, judge_get_batch, NULL);
 }
 LONG_TEST(a_death_at_a_segments_end, 300) {
-  crash_enumerate(
-      &(struct crash_case){"queue leave a segment", prepare_two_segments, get_one, judge_get});
+  ENUMERATE("queue leave a segment", prepare_two_segments, get_one, judge_get, NULL);
+}
+
+/* ---- nobody has noticed yet ---- */
+
+/* The dead one put; somebody takes all that he can see. note[0]: how many. */
+static void take_meanwhile(struct crash_world *w) {
+  unsigned n;
+  while ((n = take_one(w)) != 0) CHECK_EQ(n, ++w->note[0]);
+}
+
+/* What was seen stays taken: the rest follows on it. */
+static void judge_taken(struct crash_world *w, bool done) {
+  uint64_t left = size_of(w->theirs);
+  unsigned seen = (unsigned)w->note[0];
+  CHECK(seen + left == 3 || seen + left == 4 || seen + left == 9);
+  if (done) CHECK(seen + left > 3);
+  check_holds(w, seen + 1, (unsigned)(seen + left));
+  check_baseline(w);
+}
+
+/* The dead one took; somebody puts as much as there is room for. note[0]: how many. */
+static void put_meanwhile(struct crash_world *w) {
+  unsigned n = 4;
+  while (put_message(w->theirs, n, n % 2 ? LARGE : SMALL) == 0) n++;
+  w->note[0] = n - 4;
+}
+
+static void judge_filled(struct crash_world *w, bool done) {
+  uint64_t left = size_of(w->theirs);
+  unsigned more = (unsigned)w->note[0], taken = (unsigned)(3 + more - left);
+  CHECK(taken <= 3);
+  CHECK(more == 0 || more <= taken); /* there was no more room than what he had taken made */
+  if (done) CHECK(taken > 0);
+  for (unsigned n = taken + 1; n <= 3 + more; n++) CHECK_EQ(take_one(w), n);
+  CHECK_EQ(take_one(w), 0);
+  check_baseline(w);
+}
+
+static void prepare_full_of_three(struct crash_world *w) {
+  make_queue(w, 3, 0, MP_QUEUE_PLAIN);
+  fill_queue(w, 3, true);
+}
+
+LONG_TEST(what_is_seen_of_a_put_is_never_taken_back, 500) {
+  ENUMERATE("queue put small, seen", prepare_three, put_small, judge_taken, take_meanwhile);
+  ENUMERATE("queue put large, seen", prepare_three, put_large, judge_taken, take_meanwhile);
+  ENUMERATE("queue put many, seen", prepare_three, put_many, judge_taken, take_meanwhile);
+}
+LONG_TEST(room_that_is_seen_is_never_taken_back, 500) {
+  ENUMERATE("queue get small, seen", prepare_full_of_three, get_one, judge_filled, put_meanwhile);
+  ENUMERATE("queue get large, seen", prepare_full_of_three, get_large, judge_filled, put_meanwhile);
+  ENUMERATE("queue get many, seen", prepare_full_of_three, get_batch, judge_filled, put_meanwhile);
 }
 
 /* ---- joinable ---- */
@@ -322,19 +373,16 @@ static void judge_shut_down_now(struct crash_world *w, bool done) {
 }
 
 LONG_TEST(a_death_in_get_and_task_done, 300) {
-  crash_enumerate(&(struct crash_case){"queue get, task done", prepare_joinable, get_and_finish,
-                                       judge_joinable});
+  ENUMERATE("queue get, task done", prepare_joinable, get_and_finish, judge_joinable, NULL);
 }
 LONG_TEST(a_death_of_a_debtor, 300) {
-  crash_enumerate(&(struct crash_case){"queue lost", prepare_lent, get_two, judge_lent});
+  ENUMERATE("queue lost", prepare_lent, get_two, judge_lent, NULL);
 }
 LONG_TEST(a_death_in_shutdown, 300) {
-  crash_enumerate(
-      &(struct crash_case){"queue shut down", prepare_three, shut_down, judge_shut_down});
+  ENUMERATE("queue shut down", prepare_three, shut_down, judge_shut_down, NULL);
 }
 LONG_TEST(a_death_in_immediate_shutdown, 300) {
-  crash_enumerate(&(struct crash_case){"queue shut down at once", prepare_full, shut_down_now,
-                                       judge_shut_down_now});
+  ENUMERATE("queue shut down at once", prepare_full, shut_down_now, judge_shut_down_now, NULL);
 }
 
 /* ---- birth and end ---- */
@@ -380,9 +428,8 @@ static int close_last(struct crash_world *w, struct mp_context *c) {
 }
 
 LONG_TEST(a_death_in_birth, 300) {
-  crash_enumerate(
-      &(struct crash_case){"queue new, close", prepare_nothing, make_and_close, judge_nothing});
+  ENUMERATE("queue new, close", prepare_nothing, make_and_close, judge_nothing, NULL);
 }
 LONG_TEST(a_death_in_destruction, 500) {
-  crash_enumerate(&(struct crash_case){"queue destroy", prepare_last, close_last, judge_nothing});
+  ENUMERATE("queue destroy", prepare_last, close_last, judge_nothing, NULL);
 }

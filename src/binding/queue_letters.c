@@ -5,7 +5,7 @@
 ** userdata keeps it and the next get tries again. Any other failure is final: the message is freed
 ** and the error, if it is a SerializationError, has its bytes as message_bytes.
 */
-#include "queue.h"
+#include "queue_letters.h"
 
 #include <string.h>
 
