@@ -12,8 +12,8 @@
 ** a third one that prepare may use as a bystander or a sleeper. They live in this process and
 ** each has handles of its own (crash_open). `judge` runs after the clean-up, with done = true
 ** only when the operation had returned before the end; it may use `other` and must leave the
-** world such that mp_check_arena holds. `meanwhile`, if given, is what `other` does right after the
-** death, before anybody has noticed it.
+** world such that mp_check_arena holds. prepare may set `meanwhile`: what `other` does right after
+** the death, before anybody has noticed it.
 */
 #ifndef SPEC_CORE_CRASH_H
 #define SPEC_CORE_CRASH_H
@@ -28,6 +28,7 @@ struct crash_world {
   struct mp_handle *mine, *theirs; /* of the object under test: victim's, other's */
   int result;                      /* of the operation, when it returned */
   intptr_t note[8];                /* for the case */
+  void (*meanwhile)(struct crash_world *w); /* or NULL */
 };
 
 struct crash_case {
@@ -35,7 +36,6 @@ struct crash_case {
   void (*prepare)(struct crash_world *w);
   int (*operate)(struct crash_world *w, struct mp_context *c);
   void (*judge)(struct crash_world *w, bool done);
-  void (*meanwhile)(struct crash_world *w); /* or NULL */
 };
 
 static _Thread_local long crash_left; /* stores until the end */
@@ -121,7 +121,7 @@ static bool crash_once(const struct crash_case *k, long n, long m, bool *rescued
   crash_begin(k, &w);
   bool done = crash_run(k, &w, w.victim, n);
   crash_abandon(w.other, w.victim);
-  if (k->meanwhile != NULL) k->meanwhile(&w);
+  if (w.meanwhile != NULL) w.meanwhile(&w);
   if (m > 0) {
     rescuer = crash_context();
     *rescued = crash_run(NULL, &w, rescuer, m);

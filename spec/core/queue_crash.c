@@ -62,9 +62,8 @@ static void check_baseline(struct crash_world *w) {
   CHECK_EQ(mp_heap_usage(w->other).allocated, 0);
 }
 
-#define ENUMERATE(what, before, operation, oracle, other)                                     \
-  crash_enumerate(&(struct crash_case){.name = what, .prepare = before, .operate = operation, \
-                                       .judge = oracle, .meanwhile = other})
+#define ENUMERATE(what, before, operation, oracle) \
+  crash_enumerate(&(struct crash_case){what, before, operation, oracle})
 
 /* ---- put ---- */
 
@@ -152,22 +151,22 @@ static void judge_put_object(struct crash_world *w, bool done) {
 }
 
 LONG_TEST(a_death_in_put_small, 300) {
-  ENUMERATE("queue put small", prepare_three, put_small, judge_put, NULL);
+  ENUMERATE("queue put small", prepare_three, put_small, judge_put);
 }
 LONG_TEST(a_death_in_put_large, 300) {
-  ENUMERATE("queue put large", prepare_three, put_large, judge_put, NULL);
+  ENUMERATE("queue put large", prepare_three, put_large, judge_put);
 }
 LONG_TEST(a_death_in_put_bounded, 300) {
-  ENUMERATE("queue put bounded", prepare_three_of_bytes, put_large, judge_put, NULL);
+  ENUMERATE("queue put bounded", prepare_three_of_bytes, put_large, judge_put);
 }
 LONG_TEST(a_death_in_growth, 300) {
-  ENUMERATE("queue grow", prepare_full_segment, put_small, judge_put, NULL);
+  ENUMERATE("queue grow", prepare_full_segment, put_small, judge_put);
 }
 LONG_TEST(a_death_in_put_many, 300) {
-  ENUMERATE("queue put many", prepare_three, put_many, judge_put_many, NULL);
+  ENUMERATE("queue put many", prepare_three, put_many, judge_put_many);
 }
 LONG_TEST(a_death_in_put_object, 300) {
-  ENUMERATE("queue put object", prepare_with_object, put_object, judge_put_object, NULL);
+  ENUMERATE("queue put object", prepare_with_object, put_object, judge_put_object);
 }
 
 /* ---- get ---- */
@@ -216,19 +215,19 @@ static void prepare_two_segments(struct crash_world *w) {
 }
 
 LONG_TEST(a_death_in_get_small, 300) {
-  ENUMERATE("queue get small", prepare_three, get_one, judge_get, NULL);
+  ENUMERATE("queue get small", prepare_three, get_one, judge_get);
 }
 LONG_TEST(a_death_in_get_large, 300) {
-  ENUMERATE("queue get large", prepare_three, get_large, judge_get, NULL);
+  ENUMERATE("queue get large", prepare_three, get_large, judge_get);
 }
 LONG_TEST(a_death_in_get_bounded, 300) {
-  ENUMERATE("queue get bounded", prepare_three_of_bytes, get_large, judge_get, NULL);
+  ENUMERATE("queue get bounded", prepare_three_of_bytes, get_large, judge_get);
 }
 LONG_TEST(a_death_in_get_many, 300) {
-  ENUMERATE("queue get many", prepare_three, get_batch, judge_get_batch, NULL);
+  ENUMERATE("queue get many", prepare_three, get_batch, judge_get_batch);
 }
 LONG_TEST(a_death_at_a_segments_end, 300) {
-  ENUMERATE("queue leave a segment", prepare_two_segments, get_one, judge_get, NULL);
+  ENUMERATE("queue leave a segment", prepare_two_segments, get_one, judge_get);
 }
 
 /* ---- nobody has noticed yet ---- */
@@ -237,6 +236,11 @@ LONG_TEST(a_death_at_a_segments_end, 300) {
 static void take_meanwhile(struct crash_world *w) {
   unsigned n;
   while ((n = take_one(w)) != 0) CHECK_EQ(n, ++w->note[0]);
+}
+
+static void prepare_watched(struct crash_world *w) {
+  prepare_three(w);
+  w->meanwhile = take_meanwhile;
 }
 
 /* What was seen stays taken: the rest follows on it. */
@@ -270,17 +274,18 @@ static void judge_filled(struct crash_world *w, bool done) {
 static void prepare_full_of_three(struct crash_world *w) {
   make_queue(w, 3, 0, MP_QUEUE_PLAIN);
   fill_queue(w, 3, true);
+  w->meanwhile = put_meanwhile;
 }
 
 LONG_TEST(what_is_seen_of_a_put_is_never_taken_back, 500) {
-  ENUMERATE("queue put small, seen", prepare_three, put_small, judge_taken, take_meanwhile);
-  ENUMERATE("queue put large, seen", prepare_three, put_large, judge_taken, take_meanwhile);
-  ENUMERATE("queue put many, seen", prepare_three, put_many, judge_taken, take_meanwhile);
+  ENUMERATE("queue put small, seen", prepare_watched, put_small, judge_taken);
+  ENUMERATE("queue put large, seen", prepare_watched, put_large, judge_taken);
+  ENUMERATE("queue put many, seen", prepare_watched, put_many, judge_taken);
 }
 LONG_TEST(room_that_is_seen_is_never_taken_back, 500) {
-  ENUMERATE("queue get small, seen", prepare_full_of_three, get_one, judge_filled, put_meanwhile);
-  ENUMERATE("queue get large, seen", prepare_full_of_three, get_large, judge_filled, put_meanwhile);
-  ENUMERATE("queue get many, seen", prepare_full_of_three, get_batch, judge_filled, put_meanwhile);
+  ENUMERATE("queue get small, seen", prepare_full_of_three, get_one, judge_filled);
+  ENUMERATE("queue get large, seen", prepare_full_of_three, get_large, judge_filled);
+  ENUMERATE("queue get many, seen", prepare_full_of_three, get_batch, judge_filled);
 }
 
 /* ---- joinable ---- */
@@ -373,16 +378,16 @@ static void judge_shut_down_now(struct crash_world *w, bool done) {
 }
 
 LONG_TEST(a_death_in_get_and_task_done, 300) {
-  ENUMERATE("queue get, task done", prepare_joinable, get_and_finish, judge_joinable, NULL);
+  ENUMERATE("queue get, task done", prepare_joinable, get_and_finish, judge_joinable);
 }
 LONG_TEST(a_death_of_a_debtor, 300) {
-  ENUMERATE("queue lost", prepare_lent, get_two, judge_lent, NULL);
+  ENUMERATE("queue lost", prepare_lent, get_two, judge_lent);
 }
 LONG_TEST(a_death_in_shutdown, 300) {
-  ENUMERATE("queue shut down", prepare_three, shut_down, judge_shut_down, NULL);
+  ENUMERATE("queue shut down", prepare_three, shut_down, judge_shut_down);
 }
 LONG_TEST(a_death_in_immediate_shutdown, 300) {
-  ENUMERATE("queue shut down at once", prepare_full, shut_down_now, judge_shut_down_now, NULL);
+  ENUMERATE("queue shut down at once", prepare_full, shut_down_now, judge_shut_down_now);
 }
 
 /* ---- birth and end ---- */
@@ -428,8 +433,8 @@ static int close_last(struct crash_world *w, struct mp_context *c) {
 }
 
 LONG_TEST(a_death_in_birth, 300) {
-  ENUMERATE("queue new, close", prepare_nothing, make_and_close, judge_nothing, NULL);
+  ENUMERATE("queue new, close", prepare_nothing, make_and_close, judge_nothing);
 }
 LONG_TEST(a_death_in_destruction, 500) {
-  ENUMERATE("queue destroy", prepare_last, close_last, judge_nothing, NULL);
+  ENUMERATE("queue destroy", prepare_last, close_last, judge_nothing);
 }
