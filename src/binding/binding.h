@@ -64,10 +64,10 @@ struct mp_lua_state *mp_lua_state_of(lua_State *L);
 /* This state's participant, opened at first use. Raises MemoryError, ProcessError. */
 struct mp_context *mp_lua_context(lua_State *L);
 
-/* Before the state's participant is closed: waits for its children where the host asked for that. */
+/* Before the state's participant is closed: waits for its children, where the host asked for it. */
 void mp_lua_process_end(struct mp_lua_state *s);
 
-/* The table with the functions that C offers to our Lua files; as `require "multiprocessing.core"`. */
+/* The table with what C offers to our Lua files; as `require "multiprocessing.core"`. */
 int luaopen_multiprocessing_core(lua_State *L);
 
 /* Adds functions to the table on top of the stack. */
@@ -196,7 +196,8 @@ struct mp_lua_condition {
 
 /* 0: nothing. A negative errno: MemoryError or OSError. A condition: the error that `table` (NULL:
 ** none), else the general table, has for it. `what` names what was attempted ("Queue"). */
-void mp_lua_result_slow(lua_State *L, int r, const char *what, const struct mp_lua_condition *table);
+void mp_lua_result_slow(lua_State *L, int r, const char *what,
+                        const struct mp_lua_condition *table);
 static inline void mp_lua_result(lua_State *L, int r, const char *what) {
   if (mp_unlikely(r != 0)) mp_lua_result_slow(L, r, what, NULL);
 }
@@ -271,7 +272,7 @@ static inline void mp_lua_encode_value(lua_State *L, int index, const char *root
   mp_lua_encode(L, &what, out);
 }
 
-/* The parcel was sent, or not: its buffer may be used again. Not needed where an error is raised. */
+/* The parcel was sent, or not: its buffer may be used again. Not needed after an error. */
 static inline void mp_lua_encode_done(struct mp_lua_parcel *p) {
   mp_codec_release(&p->view);
 }

@@ -114,7 +114,8 @@ static size_t memory_limit(lua_State *L, const struct mp_lua_state *s) {
   if (s->memory != 0 || text == NULL || *text == '\0') return s->memory;
   size_t bytes = parse_size(text);
   if (bytes == 0)
-    mp_lua_raise(L, "ValueError", "MULTIPROCESSING_MEMORY must be a size as 256M, got \"%s\"", text);
+    mp_lua_raise(L, "ValueError",
+                 "MULTIPROCESSING_MEMORY must be a size as 256M, got \"%s\"", text);
   return bytes;
 }
 

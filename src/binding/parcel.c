@@ -40,7 +40,7 @@ static int error_unpack(lua_State *L) {
   mp_lua_require(L, "multiprocessing.errors");
   lua_pushvalue(L, 1);
   lua_rawget(L, -2);
-  if (!lua_istable(L, -1)) return mp_lua_raise(L, "SerializationError", "an error of an unknown kind");
+  if (!lua_istable(L, -1)) mp_lua_raise(L, "SerializationError", "an error of an unknown kind");
   lua_getfield(L, -1, "metatable");
   lua_setmetatable(L, 2);
   lua_settop(L, 2);

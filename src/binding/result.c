@@ -177,7 +177,8 @@ static const struct mp_lua_condition *find(const struct mp_lua_condition *table,
 void mp_lua_result_slow(lua_State *L, int r, const char *what,
                         const struct mp_lua_condition *table) {
   if (r < 0) mp_lua_raise_errno(L, -r, what);
-  const struct mp_lua_condition *own = find(table, r), *found = own != NULL ? own : find(general, r);
+  const struct mp_lua_condition *own = find(table, r);
+  const struct mp_lua_condition *found = own != NULL ? own : find(general, r);
   if (found == NULL) mp_lua_raise(L, "ProcessError", "%s: %s", what, mp_strerror(r));
   if (own != NULL) mp_lua_raise(L, own->kind, "%s", own->text);
   mp_lua_raise(L, found->kind, "%s: %s", what, found->text);

@@ -12,8 +12,11 @@ static int session_set_memory_limit(lua_State *L) {
   int whole;
   lua_Integer bytes = lua_tointegerx(L, 1, &whole);
   if (!whole || lua_type(L, 1) != LUA_TNUMBER) mp_lua_raise_type(L, 1, "integer");
-  if (bytes <= 0) mp_lua_raise(L, "ValueError", "the memory limit must be positive, got %I", (LUAI_UACINT)bytes);
-  if (s->context != NULL) mp_lua_raise(L, "ProcessError", "the session has begun: its memory limit stands");
+  if (bytes <= 0)
+    mp_lua_raise(L, "ValueError", "the memory limit must be positive, got %I",
+                 (LUAI_UACINT)bytes);
+  if (s->context != NULL)
+    mp_lua_raise(L, "ProcessError", "the session has begun: its memory limit stands");
   s->memory = (size_t)bytes;
   return 0;
 }
@@ -38,7 +41,8 @@ static void push_counts(lua_State *L, struct mp_context *c) {
   mp_object_counts(c, count);
   lua_newtable(L);
   for (int kind = 0; kind < MP_KINDS; kind++)
-    if (count[kind] != 0 && mp_kinds[kind] != NULL) set_integer(L, mp_kinds[kind]->name, count[kind]);
+    if (count[kind] != 0 && mp_kinds[kind] != NULL)
+      set_integer(L, mp_kinds[kind]->name, count[kind]);
 }
 
 static int session_stats(lua_State *L) {
@@ -74,16 +78,18 @@ static const char *state_name(enum mp_slot_state state) {
 static void add_objects(lua_State *L, luaL_Buffer *b, const struct mp_dump *d) {
   for (uint32_t i = 0; i < d->objects; i++) {
     const struct mp_dump_object *o = &d->object[i];
-    if (o->waits) lua_pushfstring(L, "\n  waits for %s #%I", o->kind, (LUAI_UACINT)o->id);
+    LUAI_UACINT id = (LUAI_UACINT)o->id;
+    if (o->waits) lua_pushfstring(L, "\n  waits for %s #%I", o->kind, id);
     if (o->waits) luaL_addvalue(b);
-    if (o->held != 0) lua_pushfstring(L, "\n  holds %s #%I (%d)", o->kind, (LUAI_UACINT)o->id, (int)o->held);
+    if (o->held != 0) lua_pushfstring(L, "\n  holds %s #%I (%d)", o->kind, id, (int)o->held);
     if (o->held != 0) luaL_addvalue(b);
   }
 }
 
 static void add_process(lua_State *L, luaL_Buffer *b, const struct mp_dump *d) {
-  lua_pushfstring(L, "\nprocess %d%s%s%s: %d handles%s", d->pid, d->name[0] != '\0' ? " " : "", d->name,
-                  state_name(d->state), (int)d->handles, d->waits ? ", waits" : "");
+  const char *space = d->name[0] != '\0' ? " " : "", *waits = d->waits ? ", waits" : "";
+  lua_pushfstring(L, "\nprocess %d%s%s%s: %d handles%s", d->pid, space, d->name,
+                  state_name(d->state), (int)d->handles, waits);
   luaL_addvalue(b);
   if (d->doing[0] != '\0') lua_pushfstring(L, "\n  runs %s", d->doing);
   if (d->doing[0] != '\0') luaL_addvalue(b);
