@@ -15,9 +15,9 @@ build = {
     ["multiprocessing.core"] = {
       sources = {
         "src/binding/array.c",
-        "src/binding/connection.c",
         "src/binding/barrier.c",
         "src/binding/condition.c",
+        "src/binding/connection.c",
         "src/binding/event.c",
         "src/binding/guard.c",
         "src/binding/handle.c",
