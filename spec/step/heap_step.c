@@ -38,20 +38,20 @@ static void judge_baseline(struct step_world *w, bool done) {
 
 LONG_TEST(kill_in_allocate_from_the_magazine, 200) {
   step_through(&(struct step_case){"allocate, magazine", prepare_nothing, warm_magazine, allocate,
-                                   judge_baseline});
+                                   judge_baseline, NULL});
 }
 
 LONG_TEST(kill_in_allocate_and_free, 200) {
   step_through(&(struct step_case){"allocate and free, magazine", prepare_nothing, warm_magazine,
-                                   allocate_and_free, judge_baseline});
+                                   allocate_and_free, judge_baseline, NULL});
 }
 
 LONG_TEST(kill_in_allocate_from_the_centre, 200) {
   step_through(&(struct step_case){"allocate, refill", prepare_nothing, NULL, allocate_and_free,
-                                   judge_baseline});
+                                   judge_baseline, NULL});
 }
 
 LONG_TEST(kill_in_a_large_one, 200) {
   step_through(&(struct step_case){"allocate and free, large", prepare_nothing, NULL,
-                                   allocate_and_free_large, judge_baseline});
+                                   allocate_and_free_large, judge_baseline, NULL});
 }
