@@ -477,6 +477,20 @@ typedef struct mp_barrier_look {
 } mp_barrier_look;
 MP_API mp_barrier_look mp_barrier_look_at(mp_barrier *b);
 
+/* ---- waiting on many ---------------------------------------------------------------------
+** Queues, connections and events can be waited for by their descriptors, in any event loop.
+*/
+
+/* A descriptor that is readable while there is something to get or receive, or the event is set. It
+** may be readable for nothing: when another process was faster, and for a moment every half second
+** (a process that puts something may be killed before it can tell). So look, without waiting, before
+** you take it at its word: a look that finds nothing makes it unreadable again. Closed with the
+** object's handle; a forked child asks for its own. -EINVAL: nothing to wait for; else as the system
+** says. */
+MP_API MP_MUST_USE int mp_fileno(struct mp_handle *object, int *fd);
+/* Such a look, at what the object is for: 1, or 0. */
+MP_API int mp_ready(struct mp_handle *object);
+
 #ifdef __cplusplus
 }
 #endif

@@ -12,7 +12,7 @@ local RANKS = { -- lowest first
   {"core/park"},
   {"core/mutex"},
   {"core/heap"},
-  {"core/object", "core/handle"},
+  {"core/object", "core/handle", "core/bell"},
   {"core/message"},
   {"core/check", "core/dump"},
   {"core/sync", "core/lock", "core/semaphore", "core/event", "core/condition", "core/barrier"},

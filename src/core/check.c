@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 
+#include "bell.h"
 #include "object_layout.h"
 
 struct block_note {
@@ -128,6 +129,11 @@ static const char *walk_slot(struct mp_walk *w, const struct mp_slot *s) {
     for (uint32_t k = 0; wrong == NULL && k < ENTRIES_IN_BLOCK; k++)
       wrong = walk_entry(w, &b->entry[k]);
     ref = w32_get(&b->next);
+  }
+  for (mp_ref ref = w32_get(&s->bells); wrong == NULL && ref != MP_NONE;) {
+    wrong = mp_walk_block(w, ref);
+    if (wrong == NULL) wrong = mp_bell_check(w->c, ref);
+    ref = mp_bell_next(w->c, ref);
   }
   return wrong;
 }

@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "bell.h"
 #include "clock.h"
 #include "object_layout.h"
 #include "os.h"
@@ -40,6 +41,7 @@ static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
 /* All that the dead participant of slot `index` had; we are its cleaner, or it is our own. */
 static void slot_clean(struct mp_context *c, uint32_t index) {
   struct mp_slot *dead = mp_slot_at(&c->arena, index);
+  mp_bells_clean(c, dead);
   mp_handles_clean(c, dead);
   mp_heap_clean(c, dead);
   mp_object_reap(c);
@@ -256,6 +258,7 @@ static int context_start(struct mp_context *c) {
   c->owner = (void *)pthread_self();
   c->spins = session.spins;
   c->tend = context_tend;
+  c->ring = mp_bell_ring;
   int r = mp_handles_open(c);
   if (r != 0) return r;
   r = mp_slot_claim(c, &index);
@@ -310,6 +313,7 @@ struct mp_context *mp_context_close(struct mp_context *c) {
   session_leave(c);
   pthread_mutex_unlock(&session.lock);
   mp_handles_close(c);
+  mp_os_close(c->ringer - 1);
   free(c);
   return NULL;
 }

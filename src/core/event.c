@@ -7,6 +7,7 @@
 ** number than at its start knows that the event was set meanwhile, even if it is clear again.
 ** Death: of a waiter: nothing is left. Of a setter between the swap and the wake: a capped nap.
 */
+#include "bell.h"
 #include "sync.h"
 
 #define EVENT_SET UINT64_C(1)
@@ -50,6 +51,7 @@ void mp_event_clear(mp_event *h) {
   struct event *e = event_of(h);
   uint64_t seen = w64_get(&e->state);
   while ((seen & EVENT_SET) && !w64_cas(&e->state, &seen, seen & ~EVENT_SET)) {}
+  mp_bell_follow(h);
 }
 
 uint64_t mp_event_moment(const mp_event *h) {
@@ -84,3 +86,17 @@ static const char *event_check(struct mp_context *c, struct mp_object *o, struct
 }
 
 const struct mp_kind mp_event_kind = {"Event", NULL, NULL, event_check};
+
+/* ---- bells ---- */
+
+static bool event_ready(struct mp_context *c, struct mp_object *o) {
+  (void)c;
+  return (w64_get_acquire(&((struct event *)(void *)o)->state) & EVENT_SET) != 0;
+}
+
+static struct mp_park *event_park(struct mp_context *c, struct mp_object *o) {
+  (void)c;
+  return &((struct event *)(void *)o)->park;
+}
+
+const struct mp_waitable mp_event_waitable = {event_ready, event_park};

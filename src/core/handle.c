@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bell.h"
 #include "object_layout.h"
 
 /* ---- the private book ---- */
@@ -35,7 +36,10 @@ int mp_handles_open(struct mp_context *c) {
 void mp_handles_close(struct mp_context *c) {
   struct mp_handles *b = c->handles;
   if (b == NULL) return;
-  for (uint32_t i = 0; i < b->room; i++) free(b->by_ref[i]);
+  for (uint32_t i = 0; i < b->room; i++) {
+    if (b->by_ref[i] != NULL) mp_bell_forget(b->by_ref[i]);
+    free(b->by_ref[i]);
+  }
   free(b->by_ref);
   free(b->block);
   free(b->free_index);
@@ -149,7 +153,7 @@ static int handle_make(struct mp_context *c, mp_ref ref, struct mp_handle **out)
     free(h);
     return r;
   }
-  *h = (struct mp_handle){c, object_at(c, ref), entry_at(c, index), ref, index, 1};
+  *h = (struct mp_handle){c, object_at(c, ref), entry_at(c, index), ref, index, 1, NULL};
   c->handles->by_ref[book_place(c->handles, ref)] = h;
   c->handles->count++;
   *out = h;
@@ -245,6 +249,7 @@ struct mp_handle *mp_handle_close(struct mp_handle *h) {
   struct mp_context *c = h->context;
   MP_ASSERT(h->users > 0);
   if (--h->users > 0 || w32_get(&h->entry->held) != 0) return NULL;
+  mp_bell_close(h); /* it hangs on the object, which the entry keeps alive */
   entry_drop(c, h->entry);
   handle_unmake(h);
   mp_object_reap(c);
@@ -349,6 +354,8 @@ void mp_handles_adopt(struct mp_context *c) {
   struct mp_handles *b = c->handles;
   for (uint32_t i = 0; i < b->blocks; i++)
     b->block[i] = (struct entry_block *)mp_at(c, b->child_block[i]);
+  for (uint32_t i = 0; i < b->room; i++)
+    if (b->by_ref[i] != NULL) mp_bell_forget(b->by_ref[i]); /* the parent's */
   book_forget_unused(b);
   for (uint32_t i = 0; i < b->room; i++)
     if (b->by_ref[i] != NULL) b->by_ref[i]->entry = entry_at(c, b->by_ref[i]->index);

@@ -1,5 +1,5 @@
 /*
-** The kinds of shared objects and of blocks: the one place that knows them all.
+** The kinds of shared objects, which of them can be waited for, and the kinds of blocks: the one place that knows them all.
 */
 #include "array.h"
 #include "message.h"
@@ -19,6 +19,12 @@ const struct mp_kind *const mp_kinds[MP_KINDS] = {
   [MP_KIND_PIPE] = &mp_pipe_kind,
   [MP_KIND_ARRAY] = &mp_array_kind,
   [MP_KIND_POOL] = &mp_pool_kind,
+};
+
+const struct mp_waitable *const mp_waitables[MP_KINDS] = {
+  [MP_KIND_EVENT] = &mp_event_waitable,
+  [MP_KIND_QUEUE] = &mp_queue_waitable,
+  [MP_KIND_PIPE] = &mp_pipe_waitable,
 };
 
 mp_releaser *const mp_releasers[MP_BLOCK_KINDS] = {

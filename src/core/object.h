@@ -48,6 +48,7 @@ struct mp_handle {
   mp_ref ref;
   uint32_t index; /* of the entry */
   uint32_t users; /* how many mp_handle_close are due */
+  struct mp_bell *bell; /* bell.c: NULL while none is wanted */
 };
 
 struct mp_walk; /* a whole-arena check under way (check.c) */

@@ -11,6 +11,7 @@
 /* shared; root of MP_REGION_OBJECTS; under its lock */
 struct registry {
   mp_mutex lock;
+  mp_mutex bells; /* of all lists of bells */
   mp_w32 living, dying; /* first object of each list */
   mp_w64 last_id;
   mp_w32 count[MP_KINDS];

@@ -52,7 +52,7 @@ void mp_park_wake_slow(struct mp_context *c, struct mp_park *p, uint32_t n) {
     int woken = mp_os_futex_wake(&p->seq.v_, n > INT32_MAX ? INT32_MAX : (int)n);
     if (woken > 0) mp_park_announce(p);
   }
-  (void)c;
+  if ((seen & MP_PARK_BELLS) && c->ring != NULL) c->ring(c, p);
 }
 
 bool mp_park_spin32(const struct mp_context *c, const mp_w32 *word, uint32_t seen) {

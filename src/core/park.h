@@ -20,6 +20,7 @@
 #include "proctab.h"
 
 #define MP_PARK_SLEEPERS 1u /* waiting: somebody may be asleep */
+#define MP_PARK_BELLS 2u    /* waiting: some bell may have to be rung (bell.h) */
 
 static inline uint32_t mp_park_ticket(const struct mp_park *p) {
   return w32_get_acquire(&p->seq);

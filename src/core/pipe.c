@@ -55,13 +55,17 @@ int mp_connection_send(mp_connection *h, const mp_parcel *p, mp_deadline until) 
 int mp_connection_receive(mp_connection *h, size_t max, mp_deadline until, mp_letter *out) {
   struct mp_handle q;
   if (!side_open(h->context, &end_of(h)->in, &q)) return -EBADF;
-  return mp_queue_get_within(&q, max, until, out);
+  int r = mp_queue_get_within(&q, max, until, out);
+  mp_bell_follow(h);
+  return r;
 }
 
 int mp_connection_poll(mp_connection *h, mp_deadline until) {
   struct mp_handle q;
   if (!side_open(h->context, &end_of(h)->in, &q)) return -EBADF;
-  return mp_queue_poll(&q, until);
+  int r = mp_queue_poll(&q, until);
+  if (r == MP_TIMEOUT) mp_bell_follow(h);
+  return r;
 }
 
 int mp_connection_readable(const mp_connection *h) {
@@ -155,3 +159,19 @@ static const char *end_check(struct mp_context *c, struct mp_object *o, struct m
 }
 
 const struct mp_kind mp_pipe_kind = {"Connection", NULL, end_destroy, end_check};
+
+/* ---- bells ---- */
+
+static bool end_ready(struct mp_context *c, struct mp_object *o) {
+  struct mp_handle q;
+  if (!side_open(c, &((struct end *)(void *)o)->in, &q)) return false;
+  return mp_queue_waitable.ready(c, q.object);
+}
+
+static struct mp_park *end_park(struct mp_context *c, struct mp_object *o) {
+  struct mp_handle q;
+  if (!side_open(c, &((struct end *)(void *)o)->in, &q)) return NULL;
+  return mp_queue_waitable.park(c, q.object);
+}
+
+const struct mp_waitable mp_pipe_waitable = {end_ready, end_park};

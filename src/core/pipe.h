@@ -12,5 +12,6 @@
 #define MP_PIPE_MESSAGES 8192u
 
 extern const struct mp_kind mp_pipe_kind;
+extern const struct mp_waitable mp_pipe_waitable; /* for a message, or for the end */
 
 #endif

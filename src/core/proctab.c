@@ -198,6 +198,7 @@ static const char *slot_check_empty(const struct mp_slot *s) {
   if (w64_get(&s->start) != 0) return "process table: a free slot has a start time";
   if (w64_get(&s->want) != 0) return "process table: a free slot holds a mutex";
   if (w32_get(&s->more_handles) != 0) return "process table: a free slot has handles";
+  if (w32_get(&s->bells) != 0) return "process table: a free slot has bells";
   for (uint32_t k = 0; k < MP_OWNED_MAX; k++)
     if (w64_get(&s->pending[k]) != 0 || w64_get(&s->doomed[k]) != 0)
       return "process table: a free slot owns a block";

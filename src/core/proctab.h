@@ -47,9 +47,10 @@ struct mp_magazine {
   mp_w32 block[MP_MAGAZINE_MAX];
 };
 
-/* shared; two words to sleep on (park.h) */
+/* shared; two words to sleep on (park.h), and who is to be rung (bell.c) */
 struct mp_park {
   mp_w32 seq, waiting;
+  mp_w32 bells; /* first node; under registry.bells */
 };
 
 /* shared; written by its participant alone, and by its cleaner once it is dead, unless said */
@@ -65,6 +66,7 @@ struct mp_slot {
   mp_w64 waits;    /* offset of the park it sleeps on, for mp_dump; 0: it runs */
   mp_w32 log_count;
   mp_w32 more_handles; /* first block of the chain of further handle entries */
+  mp_w32 bells;        /* first of its bells' nodes; under registry.bells */
   struct mp_park bell; /* where it sleeps when somebody means to wake just this one */
   mp_w64 turn;         /* its place in the line that it stands in; as the next two, under the mutex
                        ** of the structure whose line that is */
@@ -106,12 +108,16 @@ struct mp_context {
   uint32_t guard_value;        /* what *guard must be for this context to be usable */
   /* set by context.c: looks for the dead and cleans up after them; at safe points only */
   void (*tend)(struct mp_context *c);
+  /* set by context.c: rings the bells of a park; called without a mutex */
+  void (*ring)(struct mp_context *c, struct mp_park *p);
   /* set by the user of the context, may be NULL: true when a blocking call should return */
   int (*interrupted)(void *arg);
   void *interrupted_arg;
   uint32_t releasing;          /* bit j: slot->doomed[j] is being taken apart or kept (heap.c) */
   bool reaping;                /* object.c: is taking dying objects apart */
   struct mp_handles *handles;  /* object.c: the handles of this participant, private */
+  int ringer;                  /* bell.c: 1 + the socket to ring with; 0: none yet */
+  uint32_t armings;            /* bell.c: how often it armed a bell */
   uint32_t child;              /* context.c: 1 + slot reserved for a child, between prepare and end */
   bool tracks;                 /* context.c: that child's slot is to wait for mp_context_collect */
   struct mp_context *next; /* context.c: all contexts of this process */

@@ -201,3 +201,19 @@ const char *mp_queue_check(struct mp_context *c, struct mp_object *o, struct mp_
 }
 
 const struct mp_kind mp_queue_kind = {"Queue", mp_queue_owner_died, queue_destroy, mp_queue_check};
+
+/* ---- bells ---- */
+
+static bool queue_ready(struct mp_context *c, struct mp_object *o) {
+  const struct queue *q = (const struct queue *)(const void *)o;
+  uint64_t head = w64_get_acquire(&q->head);
+  (void)c;
+  return w32_get_acquire(&q->closed) != QUEUE_OPEN || w64_get_acquire(&q->tail) != head;
+}
+
+static struct mp_park *queue_park(struct mp_context *c, struct mp_object *o) {
+  (void)c;
+  return &((struct queue *)(void *)o)->not_empty;
+}
+
+const struct mp_waitable mp_queue_waitable = {queue_ready, queue_park};

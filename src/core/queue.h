@@ -5,9 +5,11 @@
 #ifndef MP_QUEUE_H
 #define MP_QUEUE_H
 
+#include "bell.h"
 #include "message.h"
 
 extern const struct mp_kind mp_queue_kind;
+extern const struct mp_waitable mp_queue_waitable; /* for a message, or for its shutdown */
 
 /* Proves a queue's invariants. NULL, or what is wrong. For quiet moments. */
 const char *mp_queue_check(struct mp_context *c, struct mp_object *o, struct mp_walk *w);

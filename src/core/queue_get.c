@@ -194,7 +194,9 @@ static int get_step(struct mp_context *c, struct queue *q, struct take *t, mp_de
 
 int mp_queue_get(mp_queue *h, mp_deadline until, mp_letter *out) {
   struct take t = {.letter = out, .entry = h->entry, .max = 1};
-  return get_step(h->context, queue_of(h), &t, until);
+  int r = get_step(h->context, queue_of(h), &t, until);
+  mp_bell_follow(h);
+  return r;
 }
 
 int mp_queue_get_within(mp_queue *h, size_t max, mp_deadline until, mp_letter *out) {
@@ -221,6 +223,7 @@ int mp_queue_get_many(mp_queue *h, size_t n, mp_deadline until, mp_letter *out, 
   if (n == 0) return -EINVAL;
   int r = get_step(h->context, queue_of(h), &t, until);
   if (r == 0) *count = t.got;
+  mp_bell_follow(h);
   return r;
 }
 

@@ -12,6 +12,7 @@ extern const struct mp_kind mp_lock_kind;
 extern const struct mp_kind mp_rlock_kind;
 extern const struct mp_kind mp_semaphore_kind;
 extern const struct mp_kind mp_event_kind;
+extern const struct mp_waitable mp_event_waitable; /* for being set */
 extern const struct mp_kind mp_condition_kind;
 extern const struct mp_kind mp_barrier_kind;
 

@@ -1,0 +1,90 @@
+/* Bells, and whoever dies in the middle of one. */
+#include <poll.h>
+
+#include "../../src/core/bell.h"
+#include "crash.h"
+
+/* mine and theirs: the victim's and other's handle on one queue; extra has a third, with a bell. */
+static void prepare(struct crash_world *w) {
+  mp_queue_options o = {0};
+  CHECK_EQ(mp_queue_new(w->other, &o, &w->theirs), 0);
+  w->mine = crash_open(w->victim, w->theirs);
+  struct mp_handle *watching = crash_open(w->extra, w->theirs);
+  int fd;
+  CHECK_EQ(mp_bell_hang(watching, &fd), 0);
+  w->note[0] = (intptr_t)watching;
+  w->note[1] = fd;
+}
+
+static void prepare_with_bell(struct crash_world *w) {
+  int fd;
+  prepare(w);
+  CHECK_EQ(mp_bell_hang(w->mine, &fd), 0);
+}
+
+static int readable(const struct crash_world *w) {
+  struct pollfd p = {.fd = (int)w->note[1], .events = POLLIN};
+  return poll(&p, 1, 0);
+}
+
+static int put(mp_queue *q) {
+  mp_parcel p = {.bytes = "x", .length = 1};
+  return mp_queue_put(q, &p, MP_NOW);
+}
+
+/* The watcher's bell works: it is rung by the next put at the latest, and silent when all is taken. */
+static void judge(struct crash_world *w, bool done) {
+  struct mp_handle *watching = (struct mp_handle *)w->note[0];
+  mp_letter l;
+  (void)done;
+  if (w->note[2] && done) CHECK_EQ(readable(w), 1);
+  CHECK_EQ(put(w->theirs), 0);
+  CHECK_EQ(readable(w), 1);
+  while (mp_queue_get(watching, MP_NOW, &l) == 0) mp_letter_free(w->extra, &l);
+  CHECK_EQ(readable(w), 0);
+  CHECK_EQ(put(w->theirs), 0);
+  CHECK_EQ(readable(w), 1);
+  mp_queue_close(watching);
+  mp_queue_close(w->theirs);
+  mp_heap_flush(w->other);
+  mp_heap_flush(w->extra);
+  CHECK_EQ(mp_heap_usage(w->other).allocated, 0);
+}
+
+static int hang(struct crash_world *w, struct mp_context *c) {
+  int fd;
+  (void)c;
+  return mp_bell_hang(w->mine, &fd);
+}
+
+static int fileno_and_close(struct crash_world *w, struct mp_context *c) {
+  int fd, r = mp_fileno(w->mine, &fd);
+  (void)c;
+  mp_queue_close(w->mine);
+  return r;
+}
+
+static int ring(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  w->note[2] = 1;
+  return put(w->mine);
+}
+
+static int look(struct crash_world *w, struct mp_context *c) {
+  mp_letter l;
+  (void)c;
+  int r = put(w->mine);
+  if (r == 0) r = mp_queue_get(w->mine, MP_NOW, &l);
+  if (r == 0) mp_letter_free(c, &l);
+  return r;
+}
+
+#define CRASH_TEST(name, before, operation, what)                                               \
+  LONG_TEST(name, 120) {                                                                        \
+    crash_enumerate(&(struct crash_case){what, before, operation, judge});                      \
+  }
+
+CRASH_TEST(a_death_in_hang, prepare, hang, "bell hang")
+CRASH_TEST(a_death_in_close, prepare, fileno_and_close, "bell fileno, close")
+CRASH_TEST(a_death_in_ring, prepare, ring, "bell ring")
+CRASH_TEST(a_death_of_who_rings_itself, prepare_with_bell, look, "bell put, get")
