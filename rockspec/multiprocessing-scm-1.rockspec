@@ -56,6 +56,7 @@ build = {
         "src/core/arena.c",
         "src/core/array.c",
         "src/core/barrier.c",
+        "src/core/bell.c",
         "src/core/check.c",
         "src/core/clock.c",
         "src/core/condition.c",
