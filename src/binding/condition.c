@@ -97,7 +97,7 @@ static int condition_wait(lua_State *L) {
 
 /* wait_for(predicate [, timeout]): what the predicate gave last. */
 static int condition_wait_for(lua_State *L) {
-  struct mp_lua_condition_handle *n = condition_check(L);
+  (void)condition_check(L);
   mp_deadline until = mp_lua_timeout(L, 3);
   int abandoned, r = 0;
   if (lua_isnoneornil(L, 2)) mp_lua_raise_type(L, 2, "function");
@@ -106,8 +106,7 @@ static int condition_wait_for(lua_State *L) {
     lua_call(L, 0, 1);
     if (lua_toboolean(L, -1) || r == MP_TIMEOUT) return 1;
     lua_pop(L, 1);
-    n = condition_check(L); /* the predicate may have closed it */
-    r = wait_once(L, n, until, &abandoned);
+    r = wait_once(L, condition_check(L), until, &abandoned); /* it may have been closed */
   }
 }
 

@@ -24,12 +24,18 @@ static void semaphore_show(lua_State *L, struct mp_lua_handle *u) {
   lua_pushfstring(L, "value %d", (int)mp_semaphore_value(u->handle));
 }
 
-#define TYPE(id, type_name, owner)                                                         \
-  static const struct mp_lua_type id = {.name = type_name, .noun = "semaphore",            \
-                                        .kind = MP_KIND_SEMAPHORE, .owns = owner,          \
-                                        .end = semaphore_end, .show = semaphore_show}
-TYPE(plain_type, "Semaphore", owns_unbounded);
-TYPE(bounded_type, "BoundedSemaphore", owns_bounded);
+static const struct mp_lua_type plain_type = {.name = "Semaphore",
+                                              .noun = "semaphore",
+                                              .kind = MP_KIND_SEMAPHORE,
+                                              .owns = owns_unbounded,
+                                              .end = semaphore_end,
+                                              .show = semaphore_show};
+static const struct mp_lua_type bounded_type = {.name = "BoundedSemaphore",
+                                                .noun = "semaphore",
+                                                .kind = MP_KIND_SEMAPHORE,
+                                                .owns = owns_bounded,
+                                                .end = semaphore_end,
+                                                .show = semaphore_show};
 
 static const struct mp_lua_lockable plain_how = {&plain_type, NULL, mp_semaphore_acquire,
                                                  mp_semaphore_release, mp_lua_lock_conditions};
