@@ -6,12 +6,14 @@ local errors = {}
 
 local Error = {kind = "Error"}
 
--- "file.lua:3: ValueError: the text", and what happened elsewhere below it.
+-- "file.lua:3: ValueError: the text", and what happened elsewhere below it, if the text has not said
+-- it.
 local function text_of(err)
   local where = rawget(err, "where")
   local text = (where and where .. " " or "") .. err.kind .. ": " .. tostring(err.message)
   local traceback = rawget(err, "traceback")
-  return traceback and text .. "\n\n" .. traceback or text
+  if not traceback or text:sub(-#traceback) == traceback then return text end
+  return text .. "\n\n" .. traceback
 end
 
 local function join(a, b)

@@ -21,6 +21,7 @@ names("core", "Value RawValue Array RawArray Queue JoinableQueue SimpleQueue Pip
 names("core", "Value RawValue Array RawArray Queue JoinableQueue SimpleQueue")
 names("core", "Lock RLock Semaphore BoundedSemaphore Event Condition Barrier")
 names("process", "Process current_process parent_process active_children fork freeze_support")
+names("pool", "Pool")
 names("context", "get_context get_start_method set_start_method get_all_start_methods")
 names("sequence", "range")
 names("repr", "repr")

@@ -8,6 +8,8 @@ local log = require "multiprocessing.log"
 
 local raise = core.raise
 
+local process = {}
+
 local Process = class:extend("Process")
 
 -- object -> {name, daemon, identity, owner (pid of who made it), target, args, kwargs, handle, pid,
@@ -222,18 +224,23 @@ local function warn_of_threads()
     .. " locked in the child"):format(threads))
 end
 
-function Process:start()
-  local s = checked(self)
-  if s.handle or self == current then raise("ProcessError", "cannot start a process twice") end
-  if s.owner ~= core.getpid() then
-    raise("ProcessError", "can only start a process object created by current process")
-  end
+-- Before a child is forked.
+function process.prepare_fork()
   if states[current].daemon then
     raise("ProcessError", "daemonic processes are not allowed to have children")
   end
   reap()
   settle()
   warn_of_threads()
+end
+
+function Process:start()
+  local s = checked(self)
+  if s.handle or self == current then raise("ProcessError", "cannot start a process twice") end
+  if s.owner ~= core.getpid() then
+    raise("ProcessError", "can only start a process object created by current process")
+  end
+  process.prepare_fork()
   child.start(s, function()
     become(self)
     child.begin()
@@ -295,8 +302,6 @@ states[current] = {name = "MainProcess", owner = core.getppid(), pid = core.getp
 
 local ParentProcess = Process:extend("_ParentProcess")
 
-local process = {Process = Process}
-
 function process.current_process() return current end
 
 -- Who has started this process by start(), or nil.
@@ -318,6 +323,22 @@ function process.active_children()
   return list
 end
 
+-- For a pool that starts so many workers: what each of them calls with its number, to become a
+-- process of its own.
+function process.worker_maker(count)
+  local of, creator = states[current], core.getpid()
+  local first = of.count
+  of.count = first + count
+  return function(number)
+    local identity = tostring(first + number)
+    local worker = setmetatable({}, Process)
+    states[worker] = {name = "ForkPoolWorker-" .. identity, daemon = false, owner = creator,
+      identity = of.identity and of.identity .. ":" .. identity or identity, authkey = of.authkey}
+    become(worker)
+    child.begin()
+  end
+end
+
 -- The bare fork: the child goes on as a copy of this program. 0 there, here the child's pid.
 function process.fork()
   reap()
@@ -336,5 +357,7 @@ end
 
 -- For a program that is frozen into an executable; nothing to do here.
 function process.freeze_support() end
+
+process.Process = Process
 
 return process

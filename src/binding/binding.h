@@ -264,6 +264,13 @@ struct mp_lua_parcel {
 ** is sent. Raises SerializationError. */
 void mp_lua_encode(lua_State *L, const struct mp_codec_request *what, struct mp_lua_parcel *out);
 
+/* The same, with the globals that are not in the table at `present` (mp_codec_encode_carry); and the
+** elements range[0] to range[1] of a list, as one list (mp_codec_encode_slice). */
+void mp_lua_encode_carry(lua_State *L, const struct mp_codec_request *what, int present,
+                         struct mp_lua_parcel *out);
+void mp_lua_encode_slice(lua_State *L, const struct mp_codec_request *what,
+                         const lua_Integer range[2], int present, struct mp_lua_parcel *out);
+
 /* The value at stack index `index` alone, with all that may travel within the session; error
 ** messages call it `root`. */
 static inline void mp_lua_encode_value(lua_State *L, int index, const char *root,

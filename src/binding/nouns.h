@@ -24,5 +24,6 @@ NOUN(value)
 NOUN(array)
 NOUN(queue)
 NOUN(connection)
+NOUN(pool)
 
 #undef NOUN

@@ -98,14 +98,33 @@ static const mp_ticket *gather(lua_State *L, struct mp_lua_parcel *p) {
   return all;
 }
 
-void mp_lua_encode(lua_State *L, const struct mp_codec_request *what, struct mp_lua_parcel *out) {
-  prepare(L);
-  mp_codec_encode(L, what, &out->view);
+/* What was encoded becomes a parcel. */
+static void pack(lua_State *L, struct mp_lua_parcel *out) {
   struct mp_parcel p = {.bytes = out->view.bytes, .length = out->view.size,
                         .tail = out->view.tail, .tail_length = out->view.tail_size,
                         .ticket_count = out->view.ticket_count};
   p.tickets = gather(L, out);
   out->parcel = p;
+}
+
+void mp_lua_encode(lua_State *L, const struct mp_codec_request *what, struct mp_lua_parcel *out) {
+  prepare(L);
+  mp_codec_encode(L, what, &out->view);
+  pack(L, out);
+}
+
+void mp_lua_encode_carry(lua_State *L, const struct mp_codec_request *what, int present,
+                         struct mp_lua_parcel *out) {
+  prepare(L);
+  mp_codec_encode_carry(L, what, present, &out->view);
+  pack(L, out);
+}
+
+void mp_lua_encode_slice(lua_State *L, const struct mp_codec_request *what,
+                         const lua_Integer range[2], int present, struct mp_lua_parcel *out) {
+  prepare(L);
+  mp_codec_encode_slice(L, what, range[0], range[1], present, &out->view);
+  pack(L, out);
 }
 
 int mp_lua_decode(lua_State *L, const void *bytes, size_t size, unsigned mode) {

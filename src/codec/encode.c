@@ -292,6 +292,28 @@ void mp_codec_encode_carry(lua_State *L, const struct mp_codec_request *what, in
   encode_request(&e, first, what->count, out);
 }
 
+void mp_codec_encode_slice(lua_State *L, const struct mp_codec_request *what, lua_Integer from,
+                           lua_Integer upto, int present, struct mp_codec_view *out) {
+  struct encoder e;
+  int list = lua_absindex(L, what->first);
+  if (present != 0) present = lua_absindex(L, present);
+  encoder_open(&e, L, what);
+  if (present != 0) e.mode |= MP_CODEC_CARRY;
+  e.present = present;
+  do {
+    struct frame *f;
+    encoder_begin(&e);
+    mp_encode_array_head(&e, (size_t)(upto - from + 1));
+    f = mp_encode_frame(&e, FRAME_ARRAY, list, e.state_index + FIXED_SLOTS - 1);
+    f->i = (uint32_t)(from - 1);
+    f->n = (uint32_t)upto;
+    mp_encode_walk(&e);
+    if (!e.restart) mp_encode_extras(&e);
+  } while (e.restart);
+  view_fill(&e, out);
+  lua_settop(L, e.state_index);
+}
+
 int mp_codec_lua_encode(lua_State *L) {
   static const struct mp_codec_request what = {1, 1, MP_CODEC_DATA, "value"};
   struct mp_codec_view view;

@@ -177,6 +177,9 @@ void mp_os_signal_reset(int sig); /* the same for one signal, without handler an
 /* For a child: standard input is the null device, and what was read ahead of it is forgotten. */
 int mp_os_stdin_null(void);
 
+/* Is there buffered output on one of the standard streams? */
+int mp_os_output_pending(void);
+
 /* A descriptor of ours must not be one that the standard streams may get: the same descriptor, or a
 ** copy from 3 on, and the first one is closed; -errno, and it is closed too. */
 int mp_os_raise_above_stdio(int fd);

@@ -82,6 +82,10 @@ int mp_os_stdin_null(void) {
   return r;
 }
 
+int mp_os_output_pending(void) {
+  return __fpending(stdout) > 0 || __fpending(stderr) > 0;
+}
+
 int mp_os_raise_above_stdio(int fd) {
   if (fd >= FIRST_OURS) return fd;
   int r = MP_CALL(fcntl(fd, F_DUPFD_CLOEXEC, FIRST_OURS));

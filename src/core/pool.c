@@ -142,6 +142,10 @@ bool mp_pool_item(struct mp_handle *pool, const struct mp_pool_result *r,
   return true;
 }
 
+struct mp_parcel mp_pool_parcel(struct mp_handle *pool, const struct mp_pool_result *r) {
+  return mp_task_parcel(pool->context, r->task);
+}
+
 void mp_pool_forget(struct mp_handle *pool, const struct mp_pool_result *r) {
   struct mp_context *c = pool->context;
   struct pool *p = pool_of(pool);
@@ -205,6 +209,12 @@ void mp_pool_close(struct mp_handle *pool) {
 
 void mp_pool_terminate(struct mp_handle *pool) {
   pool_set_state(pool, MP_POOL_TERMINATED);
+}
+
+void mp_pool_leave(struct mp_handle *pool) {
+  pool_set_state(pool, MP_POOL_TERMINATED);
+  w32_put(&pool->entry->held, 0);
+  (void)mp_handle_close(pool);
 }
 
 void mp_pool_break(struct mp_handle *pool) {

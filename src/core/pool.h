@@ -80,6 +80,9 @@ struct mp_item {
 bool mp_pool_item(struct mp_handle *pool, const struct mp_pool_result *r,
                   struct mp_item_cursor *at, struct mp_item *out);
 
+/* What a collected task was submitted as: a view into it. */
+struct mp_parcel mp_pool_parcel(struct mp_handle *pool, const struct mp_pool_result *r);
+
 /* Frees a collected task. Views into it end. */
 void mp_pool_forget(struct mp_handle *pool, const struct mp_pool_result *r);
 
@@ -91,6 +94,8 @@ MP_MUST_USE int mp_pool_cancel(struct mp_handle *pool, uint64_t id, bool running
 /* No more tasks; workers end when the line is empty. Or: end now. Neither waits. */
 void mp_pool_close(struct mp_handle *pool);
 void mp_pool_terminate(struct mp_handle *pool);
+/* The creator is done with the pool: terminates it and gives up the handle. Never waits. */
+void mp_pool_leave(struct mp_handle *pool);
 /* The supervisor gives up: no worker can be started. */
 void mp_pool_break(struct mp_handle *pool);
 

@@ -56,6 +56,11 @@ static void seats_signal(const struct watch *w, uint32_t tag, int signal_number)
 
 /* ---- starting ---- */
 
+/* Ctrl-C reaches the whole group: the creator decides what it means. */
+static void interrupt_is_not_for_us(int signal_number) {
+  (void)signal_number;
+}
+
 static bool workers_wanted(const struct watch *w) {
   const struct pool *p = pool_of(w->pool);
   uint32_t state = w32_get_acquire(&p->state);
@@ -65,7 +70,8 @@ static bool workers_wanted(const struct watch *w) {
 /* Fills a seat. 1: this is the worker. */
 static int seat_fill(struct watch *w, uint32_t i) {
   struct pool *p = pool_of(w->pool);
-  mp_process_options o = {.name = "pool worker", .daemon = 1};
+  mp_process_options o = {
+    .name = "pool worker", .daemon = 1, .interrupt = interrupt_is_not_for_us};
   (void)w32_add(&p->unready, 1);
   int r = mp_process_start(w->c, &o, &w->seat[i]);
   if (r != 0) return r;
@@ -178,7 +184,7 @@ static uint32_t watch_run(struct watch *w) {
   mp_process_exit(w->c, 0);
 }
 
-static uint32_t supervise(struct mp_handle *pool, int control) {
+static uint32_t supervise(struct mp_handle *pool, int control, int32_t creator) {
   struct mp_context *c = pool->context;
   struct watch w = {.pool = pool, .c = c, .control = control};
   w.seats = w32_get(&pool_of(pool)->workers);
@@ -193,12 +199,8 @@ static uint32_t supervise(struct mp_handle *pool, int control) {
   free(w.seat);
   free(w.fds);
   free(w.condemned);
+  mp_process_started_by(creator);
   return number;
-}
-
-/* Ctrl-C reaches the whole group: the creator decides what it means. */
-static void interrupt_is_not_for_us(int signal_number) {
-  (void)signal_number;
 }
 
 int mp_supervisor_start(struct mp_handle *pool, struct mp_supervisor *out, uint32_t *worker) {
@@ -207,13 +209,14 @@ int mp_supervisor_start(struct mp_handle *pool, struct mp_supervisor *out, uint3
   struct mp_supervisor s = {NULL, -1};
   int r = mp_os_eventfd(&s.control);
   if (r != 0) return r;
+  int32_t creator = mp_os_pid();
   r = mp_process_start(pool->context, &o, &s.process);
   if (r != 0) {
     (void)mp_os_close(s.control);
     return r;
   }
   *out = s;
-  *worker = s.process == NULL ? supervise(pool, s.control) : 0;
+  *worker = s.process == NULL ? supervise(pool, s.control, creator) : 0;
   return 0;
 }
 

@@ -31,6 +31,7 @@
 /* private; this process as somebody's child */
 static struct {
   int32_t starter; /* pid of who has started it; 0: nobody */
+  int32_t forked_by; /* who is its parent while the starter lives */
   int life;        /* where pidfds are absent: a pipe's end that closes when we end; or 0 */
   int pidfds;      /* whether the system has them: 0 not known yet, 1, -1 */
 } self;
@@ -71,7 +72,7 @@ static void process_ended(struct mp_process *p, bool known, int status) {
 static int process_look(struct mp_process *p) {
   int status = UNKNOWN_STATUS;
   if (p->starter) {
-    if (mp_os_parent_pid() == p->pid) return MP_TIMEOUT;
+    if (mp_os_parent_pid() == self.forked_by) return MP_TIMEOUT;
     process_ended(p, false, status);
     return 0;
   }
@@ -243,7 +244,7 @@ static void child_settle(struct mp_context *c, const struct birth *b) {
   self.life = b->life[1];
   if (o->name != NULL) strncpy(c->slot->name, o->name, MP_SLOT_NAME - 1);
   if (o->copy) return;
-  self.starter = b->parent;
+  self.starter = self.forked_by = b->parent;
   if (o->daemon) mp_process_leash(b->parent, b->by_main_thread);
   if (o->born != NULL) o->born(o->arg);
   (void)mp_os_stdin_null(); /* no null device here: then it reads what its parent reads */
@@ -293,6 +294,10 @@ int mp_process_start(mp_context *c, const mp_process_options *o, mp_process **ou
   if (child) free(p);
   if (r == 0) *out = child ? NULL : p;
   return r;
+}
+
+void mp_process_started_by(int32_t pid) {
+  self.starter = pid;
 }
 
 int mp_process_parent(mp_context *c, mp_process **out) {

@@ -31,6 +31,10 @@ void mp_process_leash(int32_t parent, bool by_main_thread);
 /* Waits for the end without looking at the interruption hook. 0, MP_TIMEOUT, -ECHILD. */
 int mp_process_wait_quietly(struct mp_process *p, mp_deadline until);
 
+/* This process was forked by somebody who did it for `pid` and ends with it: from now on that one is
+** who has started it. */
+void mp_process_started_by(int32_t pid);
+
 /* Records of children of another process, this one's parent, go out of the list. */
 void mp_process_disown(struct mp_context *c);
 

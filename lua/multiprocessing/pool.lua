@@ -1,0 +1,73 @@
+-- Pool: workers that run functions. Making one and the maps; the rest is C (src/binding/pool*.c),
+-- which has the calls where every microsecond counts.
+local core = require "multiprocessing.core"
+local process = require "multiprocessing.process"
+local sequence = require "multiprocessing.sequence"
+
+local raise = core.raise
+
+local pool = {}
+
+local ITEMS, LISTS = 1, 2 -- how a worker calls the function: with an item, with a list's values
+
+-- ---- making ----
+
+local read_options = core.options("processes:integer", "initializer:function", "initargs:table",
+  "maxtasksperchild:integer", "max_memory_per_child:integer")
+
+local function positive(value, name)
+  if value and value < 1 then
+    raise("ValueError", ("%s must be at least 1, got %d"):format(name, value))
+  end
+  return value
+end
+
+-- Pool([processes [, initializer [, initargs [, maxtasksperchild]]]]), or one table.
+function pool.Pool(...)
+  local processes, initializer, initargs, maxtasks, memory = read_options(...)
+  processes = positive(processes, "the number of processes") or core.process_cpu_count()
+  positive(maxtasks, "maxtasksperchild")
+  positive(memory, "max_memory_per_child")
+  process.prepare_fork()
+  local new = core.pool_new(processes, maxtasks or 0, memory or 0)
+  local enter = process.worker_maker(processes)
+  core.pool_start(new, enter, initializer, initargs)
+  return new
+end
+
+-- ---- maps ----
+
+local Pool = core.methods "Pool"
+
+local read_map = core.options("chunksize:integer", "callback:function", "error_callback:function",
+  "timeout:seconds", "retries:integer")
+
+local function start_map(self, form, f, seq, ...)
+  local chunksize, callback, error_callback, timeout, retries = read_map(...)
+  local list, count = sequence.list(seq, "iterable")
+  return core.pool_map(self, f, list, count, chunksize, form, callback, error_callback, timeout, retries)
+end
+
+function Pool:map_async(f, seq, ...)
+  return start_map(self, ITEMS, f, seq, ...)
+end
+
+function Pool:starmap_async(f, seq, ...)
+  return start_map(self, LISTS, f, seq, ...)
+end
+
+-- map(f, seq [, chunksize]): the list of what f gives for each item.
+function Pool:map(f, seq, ...)
+  return start_map(self, ITEMS, f, seq, ...):get()
+end
+
+function Pool:starmap(f, seq, ...)
+  return start_map(self, LISTS, f, seq, ...):get()
+end
+
+-- apply(f [, args [, kwds]]): what f(args) gives.
+function Pool:apply(...)
+  return self:apply_async(...):get()
+end
+
+return pool

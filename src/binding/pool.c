@@ -1,0 +1,231 @@
+/*
+** Pool: a userdata for its creator's grip on a pool. Making it, and ending it.
+**
+** The core has the tasks and watches the workers; here are the Lua values. A pool belongs to the
+** process that has made it: in any other its handle does nothing, not even at its end.
+*/
+#include "pool.h"
+
+#include <errno.h>
+
+#include "nouns.h"
+
+/* ---- the creator ---- */
+
+static bool pool_is_ours(const struct pool *p) {
+  return p->started && p->base.state->context->tag == p->creator;
+}
+
+struct pool *mp_lua_pool_check(lua_State *L, int arg) {
+  struct pool *p = (struct pool *)mp_lua_handle_check(L, arg, &mp_lua_pool_type);
+  if (!pool_is_ours(p))
+    mp_lua_raise(L, "ProcessError", "a pool can be used by the process that made it (pid %d) only",
+                 (int)p->creator_pid);
+  return p;
+}
+
+void mp_lua_pool_book(lua_State *L, int pool, enum pool_book page) {
+  lua_getiuservalue(L, pool, 1);
+  lua_rawgeti(L, -1, page);
+  lua_remove(L, -2);
+}
+
+/* The pool is given up: it ends by itself. In a forked child only what the child has of it goes. */
+static void pool_end(struct mp_lua_handle *u) {
+  struct pool *p = (struct pool *)u;
+  bool ours = pool_is_ours(p);
+  if (ours) {
+    mp_pool_leave(mp_handle_share(u->handle));
+    mp_supervisor_notify(&p->supervisor);
+  }
+  if (p->started) mp_supervisor_close(&p->supervisor);
+  p->started = false;
+}
+
+static const char *const states[] = {"running", "closed", "terminated", "broken"};
+
+static void pool_show(lua_State *L, struct mp_lua_handle *u) {
+  const struct pool *p = (const struct pool *)u;
+  lua_pushfstring(L, "%d worker%s, %s", (int)p->workers, p->workers == 1 ? "" : "s",
+                  states[mp_pool_state(u->handle)]);
+}
+
+const struct mp_lua_type mp_lua_pool_type = {.name = "Pool",
+                                             .noun = "pool",
+                                             .kind = MP_KIND_POOL,
+                                             .size = sizeof(struct pool),
+                                             .end = pool_end,
+                                             .show = pool_show,
+                                             .stays = "a Pool cannot be sent"};
+
+/* ---- making ---- */
+
+/* A table with the names of all globals, which the workers will have. */
+static void push_present(lua_State *L) {
+  lua_newtable(L);
+  lua_pushglobaltable(L);
+  for (lua_pushnil(L); lua_next(L, -2);) {
+    lua_pop(L, 1);
+    lua_pushvalue(L, -1);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, -5);
+  }
+  lua_pop(L, 1);
+}
+
+static void push_weak(lua_State *L) {
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "k");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+}
+
+static void book_make(lua_State *L, int pool) {
+  lua_createtable(L, BOOK_PAGES, 0);
+  for (int page = 1; page <= BOOK_PAGES; page++) {
+    if (page == BOOK_FUNCTIONS) push_weak(L);
+    else if (page == BOOK_PRESENT) push_present(L);
+    else lua_newtable(L);
+    lua_rawseti(L, -2, page);
+  }
+  lua_setiuservalue(L, pool, 1);
+}
+
+/* pool_new(workers, tasks_per_worker or 0, memory_per_worker or 0): nothing is started yet. */
+static int pool_new(lua_State *L) {
+  struct mp_pool_options o = {(uint32_t)luaL_checkinteger(L, 1), (uint32_t)luaL_checkinteger(L, 2),
+                              (uint64_t)luaL_checkinteger(L, 3)};
+  struct mp_context *c = mp_lua_context(L);
+  struct pool *p = (struct pool *)mp_lua_handle_new(L, &mp_lua_pool_type);
+  book_make(L, lua_gettop(L));
+  p->workers = o.workers;
+  p->tasks_per_worker = o.tasks_per_worker;
+  p->creator = c->tag;
+  p->creator_pid = c->pid;
+  mp_lua_result(L, mp_pool_new(c, &o, &p->base.handle), "a pool");
+  return 1;
+}
+
+static void start_failed(lua_State *L, int r) {
+  if (r == -EUSERS)
+    mp_lua_raise(L, "ProcessError", "this session has as many processes as it can: %d", (int)MP_SLOTS);
+  mp_lua_result(L, r, "starting a pool");
+}
+
+/* pool_start(pool, enter, initializer, initargs). In a worker it does not return: enter(number) is
+** called first. */
+static int pool_start(lua_State *L) {
+  struct pool *p = (struct pool *)mp_lua_handle_check(L, 1, &mp_lua_pool_type);
+  uint32_t worker;
+  lua_settop(L, 4);
+  int r = mp_supervisor_start(p->base.handle, &p->supervisor, &worker);
+  if (r == 0 && worker != 0) mp_lua_pool_work(L, worker);
+  if (r != 0) start_failed(L, r);
+  p->started = true;
+  return 0;
+}
+
+/* ---- ending ---- */
+
+static int pool_close(lua_State *L) {
+  struct pool *p = mp_lua_pool_check(L, 1);
+  mp_pool_close(p->base.handle);
+  mp_supervisor_notify(&p->supervisor);
+  return 0;
+}
+
+static void terminate(lua_State *L, struct pool *p) {
+  enum mp_pool_state before = mp_pool_state(p->base.handle);
+  mp_lua_pool_drain(L, 1);
+  mp_pool_terminate(p->base.handle);
+  mp_supervisor_notify(&p->supervisor);
+  if (before != MP_POOL_BROKEN)
+    mp_lua_pool_fail(L, 1, "CancelledError", "the pool was terminated");
+}
+
+static int pool_terminate(lua_State *L) {
+  terminate(L, mp_lua_pool_check(L, 1));
+  return 0;
+}
+
+/* Waits for the supervisor, which ends after all workers. */
+static bool join_processes(lua_State *L, struct pool *p, mp_deadline until) {
+  int r;
+  do r = mp_supervisor_join(&p->supervisor, until);
+  while (r == MP_INTERRUPTED && mp_lua_interrupt(L));
+  if (r != MP_TIMEOUT) mp_lua_result(L, r, "join");
+  return r == 0;
+}
+
+/* join([timeout]): true, or false when the time is up. */
+static int pool_join(lua_State *L) {
+  struct pool *p = mp_lua_pool_check(L, 1);
+  mp_deadline until = mp_lua_timeout(L, 2);
+  if (mp_pool_state(p->base.handle) == MP_POOL_OPEN)
+    mp_lua_raise(L, "ValueError", "Pool is still running");
+  bool ended = mp_lua_pool_wait(L, 1, NULL, until) && join_processes(L, p, until);
+  mp_lua_pool_raise(L, 1);
+  lua_pushboolean(L, ended);
+  return 1;
+}
+
+/* The end of a scope: as Python's `with`, it terminates the pool, and waits for its processes. */
+static int pool_leave(lua_State *L) {
+  struct mp_lua_handle *u = mp_lua_handle_check_any(L, 1, &mp_lua_pool_type);
+  struct pool *p = (struct pool *)u;
+  lua_settop(L, 1);
+  if (u->handle == NULL || !mp_context_valid(u->state->context) || !pool_is_ours(p)) return 0;
+  terminate(L, p);
+  (void)join_processes(L, p, MP_FOREVER);
+  return 0;
+}
+
+/* Runs the callbacks that are due; raises what one has raised. */
+static int pool_poll(lua_State *L) {
+  mp_lua_pool_check(L, 1);
+  lua_settop(L, 1);
+  mp_lua_pool_drain(L, 1);
+  mp_lua_pool_call_back(L, 1);
+  mp_lua_pool_raise(L, 1);
+  return 0;
+}
+
+static void set_integer(lua_State *L, const char *name, uint64_t value) {
+  lua_pushinteger(L, (lua_Integer)value);
+  lua_setfield(L, -2, name);
+}
+
+static int pool_stats(lua_State *L) {
+  struct pool *p = mp_lua_pool_check(L, 1);
+  struct mp_pool_stats s = mp_pool_stats(p->base.handle);
+  lua_createtable(L, 0, 8);
+  set_integer(L, "workers", s.workers);
+  set_integer(L, "idle", s.idle);
+  set_integer(L, "running", s.running);
+  set_integer(L, "waiting", s.waiting);
+  set_integer(L, "done", s.done);
+  set_integer(L, "failed", s.failed);
+  set_integer(L, "lost", s.lost);
+  set_integer(L, "restarted", s.restarted);
+  return 1;
+}
+
+static const luaL_Reg pool_methods[] = {{"close", pool_close},
+                                        {"terminate", pool_terminate},
+                                        {"join", pool_join},
+                                        {"poll", pool_poll},
+                                        {"stats", pool_stats},
+                                        {NULL, NULL}};
+
+static const luaL_Reg pool_metamethods[] = {{"__close", pool_leave}, {NULL, NULL}};
+
+static const luaL_Reg pool_functions[] = {
+  {"pool_new", pool_new}, {"pool_start", pool_start}, {NULL, NULL}};
+
+void mp_lua_open_pool(lua_State *L) {
+  mp_lua_type(L, &mp_lua_pool_type, pool_methods, pool_metamethods);
+  mp_lua_functions(L, pool_functions);
+  mp_lua_pool_open_submit(L);
+  mp_lua_result_open(L);
+}

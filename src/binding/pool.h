@@ -1,0 +1,133 @@
+/*
+** What the files of the pool's binding share: the Pool and AsyncResult userdata.
+**
+** A Pool keeps its Lua values in one table, its user value, the book. A task in flight is named by
+** its serial number there, with the AsyncResult that waits for it and, for a chunk of a map, the
+** place of the chunk's first item. So a result that nobody has kept is collected all the same, and
+** a pool that has tasks in flight lives as long as somebody has one of its results.
+*/
+#ifndef MP_BINDING_POOL_H
+#define MP_BINDING_POOL_H
+
+#include "../core/pool.h"
+#include "binding.h"
+
+enum pool_book {
+  BOOK_TASKS = 1, /* serial number -> AsyncResult */
+  BOOK_PLACES,    /* serial number -> index of the first item, for chunks after the first */
+  BOOK_FUNCTIONS, /* function -> its record; weak keys */
+  BOOK_PRESENT,   /* names of the globals that the workers have */
+  BOOK_DUE,       /* results whose callbacks are due, numbered */
+  BOOK_ERRORS,    /* what callbacks have raised */
+  BOOK_PAGES = BOOK_ERRORS
+};
+
+struct pool {
+  struct mp_lua_handle base;
+  struct mp_supervisor supervisor;
+  uint32_t creator;        /* tag of the participant that may use it */
+  int32_t creator_pid;
+  uint32_t workers;
+  uint32_t tasks_per_worker;
+  uint32_t open;           /* tasks in flight */
+  uint32_t due, due_done;  /* callbacks: put in BOOK_DUE, and called */
+  bool calling;            /* a callback is running */
+  bool started;
+};
+
+extern const struct mp_lua_type mp_lua_pool_type;
+
+/* How a worker is to call the function. Part of what follows a task's values. */
+enum task_form {
+  FORM_CALL,  /* the values are its arguments */
+  FORM_ITEMS, /* a list, called once with each */
+  FORM_LISTS  /* a list of lists of arguments */
+};
+
+/* The last bytes of each task, behind what the codec wrote. */
+struct task_trailer {
+  uint32_t function, form;
+};
+
+/* How a failure travels: the bytes of an MP_ITEM_ERROR are {how, value, traceback}. */
+enum failure_form {
+  FAILED_TEXT,   /* raised a string */
+  FAILED_OBJECT, /* raised this value */
+  FAILED_UNSENT  /* raised a value that could not be sent; this is its text */
+};
+
+enum result_state { RESULT_OPEN, RESULT_DONE, RESULT_FAILED };
+
+/* User values of an AsyncResult. */
+enum result_value {
+  RESULT_POOL = 1,
+  RESULT_VALUE,    /* the value, the list of values, the error */
+  RESULT_EXTRAS,   /* {callback =, error_callback =, traceback =} or nil */
+  RESULT_FUNCTION, /* the function's record */
+  RESULT_VALUES = RESULT_FUNCTION
+};
+
+struct result {
+  enum result_state state;
+  bool many;         /* of a map: its value is a list */
+  bool called;       /* has callbacks */
+  bool cancelled;
+  uint32_t tasks;    /* in flight */
+  uint32_t chunk;    /* items in a task of a map */
+  uint32_t values;   /* how many the call has returned */
+  uint64_t count;    /* items of a map */
+  uint64_t failed;   /* index of the first item that has failed so far; 0: none */
+  uint64_t id;       /* of the task, or the first one */
+};
+
+/* pool.c */
+
+/* The usable pool at that argument. Raises ProcessError in any process but its creator. */
+struct pool *mp_lua_pool_check(lua_State *L, int arg);
+/* Pushes one of the pool's tables. */
+void mp_lua_pool_book(lua_State *L, int pool, enum pool_book page);
+
+/* pool_function.c: the number of the function at index `function` in the pool, which was sent now if
+** it is new or has changed. Pushes its record. */
+uint32_t mp_lua_pool_function(lua_State *L, int pool, int function);
+/* Pushes the name in the record at `record`. */
+void mp_lua_pool_function_name(lua_State *L, int record);
+
+/* pool_submit.c */
+void mp_lua_pool_open_submit(lua_State *L);
+
+/* pool_arrive.c */
+
+/* Takes in a task that is over. */
+void mp_lua_pool_arrive(lua_State *L, int pool, const struct mp_pool_result *task);
+/* Takes in what is there, without waiting. No callback is called. */
+void mp_lua_pool_drain(lua_State *L, int pool);
+/* Everything in flight ends with an error of that kind; or with the reason why no worker is left. */
+void mp_lua_pool_fail(lua_State *L, int pool, const char *kind, const char *text);
+void mp_lua_pool_broke(lua_State *L, int pool);
+
+/* pool_result.c */
+
+/* Pushes a new result of the pool; the record of its function is on top, and is taken. */
+struct result *mp_lua_result_new(lua_State *L, int pool);
+/* The submitted task belongs to the result at `result`; its first item has that index. */
+void mp_lua_result_expect(lua_State *L, int pool, int result, uint64_t id, lua_Integer place);
+/* Nothing more will come for it. */
+void mp_lua_result_over(lua_State *L, int pool, int result);
+/* Keeps the value on top, which is popped, under that key. */
+void mp_lua_result_extra(lua_State *L, int result, const char *key);
+/* Cancels its tasks, running or not. Is there one that was not over? */
+bool mp_lua_result_cancel(lua_State *L, int pool, int result);
+struct result *mp_lua_result_check(lua_State *L, int arg);
+/* Waits until the result is there (NULL: until nothing is in flight), calling what is due. */
+bool mp_lua_pool_wait(lua_State *L, int pool, const struct result *r, mp_deadline until);
+/* Calls the callbacks that are due, unless one is running. */
+void mp_lua_pool_call_back(lua_State *L, int pool);
+/* Raises what a callback has raised, if one has. */
+void mp_lua_pool_raise(lua_State *L, int pool);
+void mp_lua_result_open(lua_State *L);
+
+/* pool_worker.c: a worker's life. The stack: pool, enter, initializer, initargs. */
+void mp_lua_pool_work(lua_State *L, uint32_t number) __attribute__((noreturn));
+
+#endif

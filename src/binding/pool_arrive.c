@@ -1,0 +1,324 @@
+/*
+** Arrivals: what workers have given goes into the AsyncResults that wait for it.
+**
+** A call's values, or a place in a map's list; what failed becomes an error object when it arrives
+** (lua/multiprocessing/result.lua makes them). A task is taken in as a whole and then freed; when
+** memory ends half-way it is still there, to be read again.
+*/
+#include <string.h>
+
+#include "../codec/scalar.h"
+#include "pool.h"
+
+/* Stack slots that taking in one task uses. */
+#define ROOM 24
+
+/* The error and its traceback are on top: the result's, if no earlier item has failed. */
+static void take_error(lua_State *L, int result, uint64_t index) {
+  struct result *r = (struct result *)lua_touserdata(L, result);
+  if (r->failed != 0 && r->failed < index) {
+    lua_pop(L, 2);
+    return;
+  }
+  r->failed = index;
+  mp_lua_result_extra(L, result, "traceback");
+  mp_lua_result_extra(L, result, "error");
+}
+
+/* ---- items ---- */
+
+/* What arrived: the task, and the item at hand. */
+struct arrival {
+  struct mp_pool_result task;
+  struct mp_item item;
+  uint64_t index; /* of the item in its map; 1 for a call */
+  int pool, result; /* stack indices */
+};
+
+/* Pushes what the function of that name in result.lua makes of n values on top. */
+static void make_error(lua_State *L, const char *name, int n, int results) {
+  mp_lua_require(L, "multiprocessing.result");
+  lua_getfield(L, -1, name);
+  lua_remove(L, -2);
+  lua_insert(L, -n - 1);
+  lua_call(L, n, results);
+}
+
+/* A failure that travelled, on top as {how, value, traceback}: the error and its traceback. */
+static int decode_failure(lua_State *L) {
+  const struct mp_parcel *p = (const struct mp_parcel *)lua_touserdata(L, 1);
+  int n = mp_lua_decode(L, p->bytes, p->length, MP_CODEC_FULL | MP_CODEC_VALUES);
+  make_error(L, "raised", n, 2);
+  return 2;
+}
+
+/* decode_item(arrival): its values. */
+static int decode_item(lua_State *L) {
+  const struct arrival *a = (const struct arrival *)lua_touserdata(L, 1);
+  const struct result *r = (const struct result *)lua_touserdata(L, 2);
+  unsigned mode = MP_CODEC_FULL | (r->many ? 0u : (unsigned)MP_CODEC_VALUES);
+  return mp_lua_decode(L, a->item.parcel.bytes, a->item.parcel.length, mode);
+}
+
+/* The name of the task's function, and its arguments as values or as a list. */
+static int decode_task(lua_State *L) {
+  const struct arrival *a = (const struct arrival *)lua_touserdata(L, 1);
+  struct pool *p = (struct pool *)lua_touserdata(L, 2);
+  struct mp_parcel task = mp_pool_parcel(p->base.handle, &a->task);
+  struct task_trailer trailer;
+  memcpy(&trailer, (const char *)task.bytes + task.length - sizeof trailer, sizeof trailer);
+  unsigned mode = MP_CODEC_FULL | (trailer.form == FORM_CALL ? (unsigned)MP_CODEC_VALUES : 0u);
+  int n = mp_lua_decode(L, task.bytes, task.length - sizeof trailer, mode);
+  lua_pushinteger(L, trailer.form);
+  lua_insert(L, 3);
+  return n + 1;
+}
+
+/* Pushes the text of what the worker was running: its function and arguments. */
+static void push_task_text(lua_State *L, struct arrival *a, uint64_t first) {
+  int top = lua_gettop(L);
+  lua_getiuservalue(L, a->result, RESULT_FUNCTION);
+  if (lua_isnil(L, -1)) lua_pushliteral(L, "?");
+  else mp_lua_pool_function_name(L, top + 1);
+  lua_replace(L, top + 1);
+  lua_settop(L, top + 1);
+  lua_pushinteger(L, (lua_Integer)(a->index - first + 1));
+  lua_pushcfunction(L, decode_task);
+  lua_pushlightuserdata(L, a);
+  lua_pushvalue(L, a->pool);
+  if (lua_pcall(L, 2, LUA_MULTRET, 0) != LUA_OK) lua_settop(L, top + 2);
+  make_error(L, "task_text", lua_gettop(L) - top, 1);
+}
+
+/* Pushes the error of an item without bytes, and nil for its traceback. */
+static void push_end(lua_State *L, struct arrival *a, uint64_t first) {
+  static const char *const names[] = {
+    [MP_ITEM_LOST] = "lost", [MP_ITEM_TIMEOUT] = "late", [MP_ITEM_CANCELLED] = "cancelled"};
+  int top = lua_gettop(L);
+  if (a->item.status == INT32_MIN) lua_pushnil(L);
+  else lua_pushinteger(L, a->item.status);
+  lua_pushinteger(L, a->item.pid);
+  push_task_text(L, a, first);
+  make_error(L, names[a->item.kind], 3, 1);
+  lua_pushnil(L);
+  lua_settop(L, top + 2);
+}
+
+/* An error that reading has raised is on top: it takes the place of what could not be read. */
+static void reading_failed(lua_State *L, int status) {
+  if (status == LUA_ERRMEM) lua_error(L); /* the task is still there, to be read again */
+  lua_pushnil(L);
+}
+
+static void item_failed(lua_State *L, struct arrival *a, uint64_t first) {
+  if (a->item.kind == MP_ITEM_ERROR) {
+    lua_pushcfunction(L, decode_failure);
+    lua_pushlightuserdata(L, &a->item.parcel);
+    int status = lua_pcall(L, 1, 2, 0);
+    if (status != LUA_OK) reading_failed(L, status);
+  } else {
+    push_end(L, a, first);
+  }
+  take_error(L, a->result, a->index);
+}
+
+/* Pushes the item's values; gives their number, or -1 if there is an error in their place. */
+static int push_item(lua_State *L, struct arrival *a) {
+  int top = lua_gettop(L);
+  lua_pushcfunction(L, decode_item);
+  lua_pushlightuserdata(L, a);
+  lua_pushvalue(L, a->result);
+  int status = lua_pcall(L, 2, LUA_MULTRET, 0);
+  if (status == LUA_OK) return lua_gettop(L) - top;
+  reading_failed(L, status);
+  take_error(L, a->result, a->index);
+  return -1;
+}
+
+/* Pushes the small value that the bytes are. */
+static bool push_small(lua_State *L, const void *bytes, size_t n) {
+  const unsigned char *p = (const unsigned char *)bytes;
+  return mp_codec_decode_number(L, p, n) || mp_codec_decode_text(L, p, n);
+}
+
+/* ---- a call ---- */
+
+static void keep_values(lua_State *L, struct arrival *a, int n) {
+  struct result *r = (struct result *)lua_touserdata(L, a->result);
+  r->values = (uint32_t)n;
+  if (n != 1) {
+    int first = lua_gettop(L) - n + 1;
+    lua_createtable(L, n, 0);
+    lua_insert(L, first);
+    for (int i = n; i >= 1; i--) lua_rawseti(L, first, i);
+  }
+  lua_setiuservalue(L, a->result, RESULT_VALUE);
+}
+
+static void call_arrived(lua_State *L, struct arrival *a) {
+  const struct mp_parcel *p = &a->item.parcel;
+  if (a->item.kind != MP_ITEM_VALUE) {
+    item_failed(L, a, 1);
+    return;
+  }
+  if (p->length > 1 && *(const unsigned char *)p->bytes == 0x91 &&
+      push_small(L, (const char *)p->bytes + 1, p->length - 1)) {
+    keep_values(L, a, 1);
+    return;
+  }
+  int n = push_item(L, a);
+  if (n >= 0) keep_values(L, a, n);
+}
+
+/* ---- a chunk of a map ---- */
+
+static void chunk_arrived(lua_State *L, struct mp_handle *pool, struct arrival *a, uint64_t first) {
+  struct mp_item_cursor at = {0};
+  lua_getiuservalue(L, a->result, RESULT_VALUE);
+  int list = lua_gettop(L);
+  for (; mp_pool_item(pool, &a->task, &at, &a->item); a->index++) {
+    const struct mp_parcel *p = &a->item.parcel;
+    if (a->item.kind != MP_ITEM_VALUE) item_failed(L, a, first);
+    else if (push_small(L, p->bytes, p->length) || push_item(L, a) == 1)
+      lua_rawseti(L, list, (lua_Integer)a->index);
+  }
+  lua_settop(L, list - 1);
+}
+
+/* ---- arrivals ---- */
+
+/* The index of the first item of the task with that serial number; forgets it. */
+static uint64_t take_place(lua_State *L, int pool, lua_Integer serial) {
+  mp_lua_pool_book(L, pool, BOOK_PLACES);
+  bool first = lua_rawgeti(L, -1, serial) == LUA_TNIL;
+  uint64_t place = first ? 1 : (uint64_t)lua_tointeger(L, -1);
+  if (!first) {
+    lua_pushnil(L);
+    lua_rawseti(L, -3, serial);
+  }
+  lua_pop(L, 2);
+  return place;
+}
+
+/* Pushes the result that the task belongs to, or nil. */
+static void push_result(lua_State *L, int pool, lua_Integer serial) {
+  mp_lua_pool_book(L, pool, BOOK_TASKS);
+  lua_rawgeti(L, -1, serial);
+  lua_remove(L, -2);
+}
+
+/* One task less is in flight. */
+static void task_over(lua_State *L, struct arrival *a, lua_Integer serial) {
+  struct pool *p = (struct pool *)lua_touserdata(L, a->pool);
+  struct result *r = (struct result *)lua_touserdata(L, a->result);
+  mp_lua_pool_book(L, a->pool, BOOK_TASKS);
+  lua_pushnil(L);
+  lua_rawseti(L, -2, serial);
+  lua_pop(L, 1);
+  p->open--;
+  if (--r->tasks > 0) return;
+  if (r->failed != 0) {
+    r->state = RESULT_FAILED;
+    lua_getiuservalue(L, a->result, RESULT_EXTRAS);
+    lua_getfield(L, -1, "error");
+    lua_setiuservalue(L, a->result, RESULT_VALUE);
+    lua_pop(L, 1);
+  }
+  mp_lua_result_over(L, a->pool, a->result);
+}
+
+/* A task that has fewer items than it had values was cancelled before all of them ran. */
+static void read_task(lua_State *L, struct pool *p, struct arrival *a) {
+  struct result *r = (struct result *)lua_touserdata(L, a->result);
+  uint64_t first = take_place(L, a->pool, (lua_Integer)(a->task.id >> 32)), end = first + 1;
+  struct mp_item_cursor at = {0};
+  a->index = first;
+  if (r->many) {
+    chunk_arrived(L, p->base.handle, a, first);
+    end = first + r->chunk > r->count ? r->count + 1 : first + r->chunk;
+  } else if (mp_pool_item(p->base.handle, &a->task, &at, &a->item)) {
+    call_arrived(L, a);
+    a->index++;
+  }
+  if (a->index >= end) return;
+  a->item = (struct mp_item){.kind = MP_ITEM_CANCELLED};
+  item_failed(L, a, first);
+}
+
+/* Takes in a task that is over. */
+void mp_lua_pool_arrive(lua_State *L, int pool, const struct mp_pool_result *task) {
+  struct pool *p = (struct pool *)lua_touserdata(L, pool);
+  lua_Integer serial = (lua_Integer)(task->id >> 32);
+  int top = lua_gettop(L);
+  luaL_checkstack(L, ROOM, NULL);
+  struct arrival a = {.task = *task, .pool = pool, .result = top + 1};
+  push_result(L, pool, serial);
+  if (!lua_isnil(L, -1)) {
+    read_task(L, p, &a);
+    task_over(L, &a, serial);
+  }
+  mp_pool_forget(p->base.handle, task);
+  lua_settop(L, top);
+}
+
+void mp_lua_pool_drain(lua_State *L, int pool) {
+  struct pool *p = (struct pool *)lua_touserdata(L, pool);
+  struct mp_pool_result task;
+  pool = lua_absindex(L, pool);
+  while (p->open > 0 && mp_pool_collect(p->base.handle, MP_NOW, &task) == 0) mp_lua_pool_arrive(L, pool, &task);
+}
+
+/* ---- no more arrivals ---- */
+
+/* The error and its traceback are on top: each result in flight fails with it. */
+static void fail_all(lua_State *L, int pool) {
+  struct pool *p = (struct pool *)lua_touserdata(L, pool);
+  int top = lua_gettop(L) - 2;
+  mp_lua_pool_book(L, pool, BOOK_TASKS);
+  for (lua_pushnil(L); lua_next(L, top + 3); lua_settop(L, top + 4)) {
+    struct result *r = (struct result *)lua_touserdata(L, -1);
+    int result = lua_gettop(L);
+    if (r->state != RESULT_OPEN) continue;
+    r->state = RESULT_FAILED;
+    r->tasks = 0;
+    lua_pushvalue(L, top + 2);
+    mp_lua_result_extra(L, result, "traceback");
+    lua_pushvalue(L, top + 1);
+    lua_setiuservalue(L, result, RESULT_VALUE);
+    mp_lua_result_over(L, pool, result);
+  }
+  lua_settop(L, top);
+  p->open = 0;
+  lua_getiuservalue(L, pool, 1);
+  lua_newtable(L);
+  lua_rawseti(L, -2, BOOK_TASKS);
+  lua_newtable(L);
+  lua_rawseti(L, -2, BOOK_PLACES);
+  lua_pop(L, 1);
+}
+
+void mp_lua_pool_fail(lua_State *L, int pool, const char *kind, const char *text) {
+  if (((struct pool *)lua_touserdata(L, pool))->open == 0) return;
+  pool = lua_absindex(L, pool);
+  lua_pushstring(L, kind);
+  lua_pushstring(L, text);
+  make_error(L, "ended", 2, 1);
+  lua_pushnil(L);
+  fail_all(L, pool);
+}
+
+/* No worker can be started, or the supervisor is gone. */
+void mp_lua_pool_broke(lua_State *L, int pool) {
+  struct pool *p = (struct pool *)lua_touserdata(L, pool);
+  struct mp_parcel error;
+  if (!mp_pool_initializer_error(p->base.handle, &error)) {
+    mp_lua_pool_fail(L, pool, "WorkerLostError", "the pool is broken: its supervisor has died");
+    return;
+  }
+  lua_pushcfunction(L, decode_failure);
+  lua_pushlightuserdata(L, &error);
+  int status = lua_pcall(L, 1, 2, 0);
+  if (status != LUA_OK) reading_failed(L, status);
+  make_error(L, "initializer_failed", 2, 2);
+  fail_all(L, pool);
+}

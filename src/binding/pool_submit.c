@@ -1,0 +1,245 @@
+/*
+** Submitting: functions and arguments become tasks.
+**
+** A task's bytes are what the codec makes of the arguments, or of a slice of a map's list, and a
+** trailer that names the function by its number. The AsyncResult is made before the task is
+** submitted, so that nothing can fail between the two.
+*/
+#include "pool.h"
+
+static const struct mp_lua_option call_options[] = {
+  {"func", MP_LUA_FUNCTION},     {"args", MP_LUA_TABLE},
+  {"kwds", MP_LUA_TABLE},        {"callback", MP_LUA_FUNCTION},
+  {"error_callback", MP_LUA_FUNCTION}, {"timeout", MP_LUA_SECONDS},
+  {"retries", MP_LUA_INTEGER},   {NULL, MP_LUA_ANY}};
+enum { ARG_POOL = 1, ARG_FUNCTION, ARG_ARGS, ARG_KWDS, ARG_CALLBACK, ARG_ERROR_CALLBACK, ARG_TIMEOUT,
+       ARG_RETRIES };
+
+static bool is_option_table(lua_State *L, int index) {
+  if (!lua_istable(L, index)) return false;
+  lua_pushliteral(L, "func");
+  bool is = lua_rawget(L, index) != LUA_TNIL;
+  lua_pop(L, 1);
+  return is;
+}
+
+static bool is_callable(lua_State *L, int index) {
+  if (lua_isfunction(L, index)) return true;
+  if (luaL_getmetafield(L, index, "__call") == LUA_TNIL) return false;
+  lua_pop(L, 1);
+  return true;
+}
+
+static int nothing(lua_State *L) {
+  (void)L;
+  return 0;
+}
+
+/* A callable table in the first place is a function, not a table of options: it steps aside. */
+static void spread_options(lua_State *L) {
+  if (!lua_istable(L, ARG_FUNCTION) || is_option_table(L, ARG_FUNCTION)) {
+    mp_lua_options(L, ARG_FUNCTION, call_options);
+    return;
+  }
+  if (!is_callable(L, ARG_FUNCTION))
+    mp_lua_raise(L, "TypeError", "func must be a function, got %s", mp_lua_show(L, ARG_FUNCTION));
+  lua_pushvalue(L, ARG_FUNCTION);
+  lua_insert(L, 1);
+  lua_pushcfunction(L, nothing);
+  lua_replace(L, ARG_FUNCTION + 1);
+  mp_lua_options(L, ARG_FUNCTION + 1, call_options);
+  lua_pushvalue(L, 1);
+  lua_replace(L, ARG_FUNCTION + 1);
+  lua_remove(L, 1);
+}
+
+static void check_retries(lua_State *L, int index, struct mp_task_options *o) {
+  lua_Integer n = luaL_optinteger(L, index, 0);
+  if (n < 0 || n > INT32_MAX)
+    mp_lua_raise(L, "ValueError", "retries must not be negative, got %I", (LUAI_UACINT)n);
+  o->retries = (uint32_t)n;
+}
+
+static void check_limit(lua_State *L, int index, struct mp_task_options *o) {
+  lua_Number seconds = luaL_optnumber(L, index, 0);
+  if (lua_isnoneornil(L, index)) return;
+  if (!(seconds > 0)) mp_lua_raise(L, "ValueError", "timeout must be positive, got %f", seconds);
+  o->timeout = seconds < 9e9 ? (int64_t)(seconds * 1e9) : INT64_MAX / 2;
+  if (o->timeout == 0) o->timeout = 1;
+}
+
+static const struct mp_lua_condition closed[] = {{MP_CLOSED, "ValueError", "Pool not running"},
+                                                 {0, NULL, NULL}};
+
+static void submit(lua_State *L, struct pool *p, struct mp_lua_parcel *task,
+                   const struct mp_task_options *o, uint64_t *id) {
+  int r = mp_pool_submit(p->base.handle, &task->parcel, o, id);
+  mp_lua_encode_done(task);
+  if (r == MP_CLOSED && mp_pool_state(p->base.handle) == MP_POOL_BROKEN)
+    mp_lua_raise(L, "WorkerLostError", "the pool is broken: its workers cannot be started");
+  mp_lua_result_as(L, r, "a task", closed);
+}
+
+/* The arguments, from the table at ARG_ARGS and the names in ARG_KWDS, on top of the stack. */
+static int push_arguments(lua_State *L) {
+  if (!lua_isnil(L, ARG_KWDS)) {
+    mp_lua_require(L, "multiprocessing.call");
+    lua_getfield(L, -1, "arguments");
+    lua_pushvalue(L, ARG_FUNCTION);
+    lua_pushvalue(L, ARG_ARGS);
+    lua_pushvalue(L, ARG_KWDS);
+    lua_call(L, 3, 1);
+    lua_replace(L, ARG_ARGS);
+    lua_pop(L, 1);
+  }
+  if (lua_isnil(L, ARG_ARGS)) return 0;
+  lua_Integer n = (lua_Integer)lua_rawlen(L, ARG_ARGS);
+  lua_pushliteral(L, "n");
+  if (lua_rawget(L, ARG_ARGS) != LUA_TNIL && lua_isinteger(L, -1)) n = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  if (n < 0 || n > INT32_MAX / 2 || !lua_checkstack(L, (int)n + LUA_MINSTACK))
+    mp_lua_raise(L, "ValueError", "args has too many values: %I", (LUAI_UACINT)n);
+  for (lua_Integer i = 1; i <= n; i++) lua_rawgeti(L, ARG_ARGS, i);
+  return (int)n;
+}
+
+static void keep_callbacks(lua_State *L, int result, struct result *r, int callback) {
+  if (lua_isnil(L, callback) && lua_isnil(L, callback + 1)) return;
+  lua_createtable(L, 0, 2);
+  lua_pushvalue(L, callback);
+  lua_setfield(L, -2, "callback");
+  lua_pushvalue(L, callback + 1);
+  lua_setfield(L, -2, "error_callback");
+  lua_setiuservalue(L, result, RESULT_EXTRAS);
+  r->called = true;
+}
+
+static void check_running(lua_State *L, const struct pool *p) {
+  enum mp_pool_state state = mp_pool_state(p->base.handle);
+  if (state == MP_POOL_CLOSED || state == MP_POOL_TERMINATED)
+    mp_lua_raise(L, "ValueError", "Pool not running");
+}
+
+/* apply_async(func [, args [, kwds [, callback [, error_callback]]]]) or {func =, ...} */
+static int pool_apply_async(lua_State *L) {
+  struct pool *p = mp_lua_pool_check(L, ARG_POOL);
+  struct mp_task_options o = {.count = 1};
+  struct mp_lua_parcel task;
+  uint64_t id;
+  spread_options(L);
+  if (lua_isnil(L, ARG_FUNCTION)) mp_lua_raise(L, "TypeError", "func must be a function, got nil");
+  check_limit(L, ARG_TIMEOUT, &o);
+  check_retries(L, ARG_RETRIES, &o);
+  check_running(L, p);
+  struct task_trailer trailer = {mp_lua_pool_function(L, ARG_POOL, ARG_FUNCTION), FORM_CALL};
+  struct result *r = mp_lua_result_new(L, ARG_POOL);
+  int result = lua_gettop(L);
+  keep_callbacks(L, result, r, ARG_CALLBACK);
+  mp_lua_pool_book(L, ARG_POOL, BOOK_PRESENT);
+  int n = push_arguments(L);
+  struct mp_codec_request what = {result + 2, n, MP_CODEC_FULL | MP_CODEC_VALUES, "args"};
+  mp_lua_encode_carry(L, &what, result + 1, &task);
+  task.parcel.tail = &trailer;
+  task.parcel.tail_length = sizeof trailer;
+  submit(L, p, &task, &o, &id);
+  lua_settop(L, result);
+  mp_lua_result_expect(L, ARG_POOL, result, id, 1);
+  return 1;
+}
+
+/* ---- maps ---- */
+
+enum { MAP_POOL = 1, MAP_FUNCTION, MAP_LIST, MAP_COUNT, MAP_CHUNK, MAP_FORM, MAP_CALLBACK,
+       MAP_ERROR_CALLBACK, MAP_TIMEOUT, MAP_RETRIES, MAP_PRESENT, MAP_RESULT };
+
+static void submit_chunk(lua_State *L, struct pool *p, lua_Integer from,
+                         const struct mp_task_options *o, struct task_trailer *trailer) {
+  struct mp_codec_request what = {MAP_LIST, 1, MP_CODEC_FULL, "iterable"};
+  lua_Integer range[2] = {from, from + o->count - 1};
+  struct mp_lua_parcel task;
+  uint64_t id;
+  mp_lua_encode_slice(L, &what, range, MAP_PRESENT, &task);
+  task.parcel.tail = trailer;
+  task.parcel.tail_length = sizeof *trailer;
+  submit(L, p, &task, o, &id);
+  lua_settop(L, MAP_RESULT);
+  mp_lua_result_expect(L, MAP_POOL, MAP_RESULT, id, from);
+}
+
+/* Python's rule: four chunks for each worker. */
+static lua_Integer chunk_of(lua_State *L, const struct pool *p, lua_Integer count) {
+  lua_Integer chunk = luaL_optinteger(L, MAP_CHUNK, 0), most = (lua_Integer)1 << 24;
+  if (!lua_isnil(L, MAP_CHUNK) && chunk < 1)
+    mp_lua_raise(L, "ValueError", "chunksize must be at least 1, got %I", (LUAI_UACINT)chunk);
+  if (chunk == 0) chunk = (count + p->workers * 4 - 1) / (p->workers * 4);
+  if (chunk > most) chunk = most;
+  return chunk < 1 ? 1 : chunk;
+}
+
+/* Called in a frame with the same values at the same places, and the function's number on top. */
+static int map_submit(lua_State *L) {
+  struct pool *p = (struct pool *)lua_touserdata(L, MAP_POOL);
+  struct result *r = (struct result *)lua_touserdata(L, MAP_RESULT);
+  lua_Integer count = (lua_Integer)r->count;
+  struct mp_task_options o = {.count = r->chunk};
+  struct task_trailer trailer = {(uint32_t)lua_tointeger(L, -1),
+                                 (uint32_t)luaL_checkinteger(L, MAP_FORM)};
+  check_limit(L, MAP_TIMEOUT, &o);
+  check_retries(L, MAP_RETRIES, &o);
+  for (lua_Integer from = 1; from <= count; from += r->chunk) {
+    if (count - from + 1 < (lua_Integer)o.count) o.count = (uint32_t)(count - from + 1);
+    submit_chunk(L, p, from, &o, &trailer);
+  }
+  return 0;
+}
+
+/* All chunks, or none: if one can't be sent, those before it are taken back. */
+static void map_submit_all(lua_State *L, uint32_t function) {
+  lua_pushcfunction(L, map_submit);
+  for (int i = 1; i <= MAP_RESULT; i++) lua_pushvalue(L, i);
+  lua_pushinteger(L, function);
+  if (lua_pcall(L, MAP_RESULT + 1, 0, 0) == LUA_OK) return;
+  (void)mp_lua_result_cancel(L, MAP_POOL, MAP_RESULT);
+  lua_error(L);
+}
+
+static struct result *map_result(lua_State *L, lua_Integer count, lua_Integer chunk) {
+  struct result *r = mp_lua_result_new(L, MAP_POOL);
+  r->many = true;
+  r->count = (uint64_t)count;
+  r->chunk = (uint32_t)chunk;
+  lua_createtable(L, count < INT32_MAX ? (int)count : 0, 1);
+  lua_pushinteger(L, count);
+  lua_setfield(L, -2, "n");
+  lua_setiuservalue(L, MAP_RESULT, RESULT_VALUE);
+  return r;
+}
+
+/* pool_map(pool, func, list, count, chunk, form, callback, error_callback, timeout, retries) */
+static int pool_map(lua_State *L) {
+  struct pool *p = mp_lua_pool_check(L, MAP_POOL);
+  lua_settop(L, MAP_RETRIES);
+  check_running(L, p);
+  lua_Integer count = luaL_checkinteger(L, MAP_COUNT), chunk = chunk_of(L, p, count);
+  mp_lua_pool_book(L, MAP_POOL, BOOK_PRESENT);
+  uint32_t function = mp_lua_pool_function(L, MAP_POOL, MAP_FUNCTION);
+  struct result *r = map_result(L, count, chunk);
+  if (count == 0) {
+    r->state = RESULT_DONE;
+    return 1;
+  }
+  map_submit_all(L, function);
+  keep_callbacks(L, MAP_RESULT, r, MAP_CALLBACK);
+  return 1;
+}
+
+static const luaL_Reg submit_methods[] = {{"apply_async", pool_apply_async}, {NULL, NULL}};
+static const luaL_Reg submit_functions[] = {{"pool_map", pool_map}, {NULL, NULL}};
+
+void mp_lua_pool_open_submit(lua_State *L) {
+  mp_lua_functions(L, submit_functions);
+  mp_lua_types(L);
+  lua_getfield(L, -1, mp_lua_pool_type.name);
+  mp_lua_functions(L, submit_methods);
+  lua_pop(L, 2);
+}
