@@ -603,7 +603,7 @@ TEST(a_child_finishes_its_own_children) {
 static void exits_with_a_daemon(bool by_fork) {
   mp_context *c = context();
   if (mp_process_finish_at_exit(c) != 0) _exit(2);
-  (void)started(c, &daemon_options, sleep_long);
+  mp_process_close(started(c, &daemon_options, sleep_long));
   if (by_fork && fork() == 0) exit(0); /* must leave its parent's children alone */
   if (by_fork) CHECK(waitpid(-1, NULL, 0) > 0);
   if (by_fork) CHECK_EQ(mp_process_reap(c), 1);
