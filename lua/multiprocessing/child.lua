@@ -6,11 +6,6 @@ local child = {}
 
 local randomseed = math.randomseed
 
--- A copy of the parent's generator would draw what the parent and all its other children draw.
-function child.reseed()
-  randomseed(string.unpack("i8i8", core.random_bytes(16)))
-end
-
 local function is_interruption(err)
   return type(err) == "string" and err:find("interrupted!$") ~= nil
 end
@@ -49,17 +44,20 @@ local function exit(code)
   core.process_exit(status_of(code))
 end
 
--- The first thing that a child does.
-function child.begin()
+-- The first thing that a child does. It may be given two random numbers: a copy of its parent's
+-- generator would draw what its parent and all its siblings draw.
+function child.begin(...)
   os.exit = exit -- luacheck: ignore 122
-  child.reseed()
+  if ... then randomseed(...) else core.reseed(randomseed) end
 end
 
--- Starts a child that runs body(); name() is asked when there is something to say of it.
-function child.start(state, body, name)
-  core.process_start(state, state.name, state.daemon, body, describe, function(message)
-    io.stderr:write(("Process %s:%s\n"):format(name(), message))
-  end)
+local function report(object, message)
+  io.stderr:write(("Process %s:%s\n"):format(object.name, message))
+end
+
+-- Starts a child that runs body(object). Sets handle and pid in its state.
+function child.start(object, state, body)
+  core.process_start(state, state.name, state.daemon, body, describe, report, object)
 end
 
 return child

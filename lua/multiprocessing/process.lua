@@ -12,14 +12,18 @@ local process = {}
 
 local Process = class:extend("Process")
 
--- object -> {name, daemon, identity, owner (pid of who made it), target, args, kwargs, handle, pid,
--- exitcode, closed}
+-- object -> {name, daemon, order (among those of its maker), owner (the maker's pid), authkey, target,
+-- args, kwargs, handle, pid, exitcode, closed}
 local states = setmetatable({}, {__mode = "k"})
 
--- What this process is itself, as one of these objects; those that it has started.
-local current
-local children = {}
-local parent -- an object for who has started this process, once somebody has asked
+local current       -- what this process is itself, as one of these objects
+local children = {} -- those that it has started, as keys
+local count = 0     -- of those that it has made
+local order         -- among those of its maker; nil in the first process
+local lineage       -- {lineage and order of its maker}; nil where that is the first process
+local prefix        -- of their numbers: "2:" in Process-2; nil: not asked for yet
+local starter       -- the name of who has started this process
+local parent        -- an object for that one, once somebody has asked
 
 local function state_of(object)
   local s = states[object]
@@ -73,8 +77,12 @@ local getters = {}
 function getters.name(object) return state_of(object).name end
 function getters.daemon(object) return state_of(object).daemon or false end
 function getters.authkey(object) return state_of(object).authkey end
-function getters.pid(object) return state_of(object).pid end
-function getters.ident(object) return state_of(object).pid end
+
+function getters.pid(object)
+  return object == current and core.getpid() or state_of(object).pid
+end
+
+getters.ident = getters.pid
 
 function getters.exitcode(object)
   local s = state_of(object)
@@ -136,7 +144,7 @@ local function show(object)
   local s = state_of(object)
   local words = {("<%s name='%s'"):format(name_of(object), s.name)}
   if s.closed then return words[1] .. " closed>" end
-  if s.pid then words[#words + 1] = ("pid=%d"):format(s.pid) end
+  if object.pid then words[#words + 1] = ("pid=%d"):format(object.pid) end
   if s.owner and not s.parent then words[#words + 1] = ("parent=%d"):format(s.owner) end
   words[#words + 1] = status_of(object, s)
   if s.daemon then words[#words + 1] = "daemon" end
@@ -162,37 +170,50 @@ equip(Process)
 
 -- ---- what a process is made of ----
 
+local function prefix_of(number, before)
+  if not number then return "" end
+  return (before and prefix_of(before.order, before.lineage) or "") .. number .. ":"
+end
+
+-- One table of its final size: less for a fork's child to copy.
 function Process:init(...)
-  local s = state_of(self)
+  prefix = prefix or prefix_of(order, lineage)
   local target, name, args, kwargs, daemon = core.process_options(...)
-  local of = states[current]
-  of.count = of.count + 1
-  s.identity = (of.identity and of.identity .. ":" or "") .. of.count
-  s.order = of.count
-  s.owner = core.getpid()
-  s.name = name or s.name or name_of(self) .. "-" .. s.identity
-  if daemon == nil then daemon = s.daemon end
+  local before, of = states[self] or {}, states[current]
+  count = count + 1
+  if daemon == nil then daemon = before.daemon end
   if daemon == nil then daemon = of.daemon end
-  s.daemon = daemon or false
-  s.authkey = s.authkey or of.authkey
-  s.target, s.args, s.kwargs = target, args, kwargs
+  states[self] = {
+    name = name or before.name or name_of(self) .. "-" .. prefix .. count,
+    daemon = daemon, order = count, owner = core.getpid(), authkey = before.authkey or of.authkey,
+    target = target, args = args, kwargs = kwargs, handle = nil, pid = nil, exitcode = nil,
+  }
 end
 
 -- What the process does: calls the target. Subclasses put their own in its place.
 function Process:run()
   local s = state_of(self)
   if not s.target then return end
+  if not s.args and not s.kwargs then return s.target() end
   local arguments = call.arguments(s.target, s.args, s.kwargs)
   s.target(table.unpack(arguments, 1, arguments.n))
 end
 
 -- ---- start ----
 
-local function become(object)
-  local s = states[object]
-  s.count, s.pid, s.handle = 0, core.getpid(), nil
-  s.starter = states[current].name
-  current, children, parent = object, {}, nil
+-- What the child does, which is a copy of this process yet. It writes as little as it can: each page
+-- that it writes has to be copied.
+local function become(object, ...)
+  if order then lineage = {order = order, lineage = lineage} end
+  order, prefix, count = states[object].order, nil, 0
+  starter, parent, current = states[current].name, nil, object
+  if next(children) then children = {} end
+  child.begin(...)
+end
+
+local function live(object, ...)
+  become(object, ...)
+  object:run()
 end
 
 local function reap()
@@ -241,11 +262,7 @@ function Process:start()
     raise("ProcessError", "can only start a process object created by current process")
   end
   process.prepare_fork()
-  child.start(s, function()
-    become(self)
-    child.begin()
-    self:run()
-  end, function() return s.name end)
+  child.start(self, s, live)
   s.target, s.args, s.kwargs = nil, nil, nil
   children[self] = true
 end
@@ -297,7 +314,7 @@ end
 local MainProcess = Process:extend("_MainProcess")
 
 current = setmetatable({}, MainProcess)
-states[current] = {name = "MainProcess", owner = core.getppid(), pid = core.getpid(), count = 0, daemon = false,
+states[current] = {name = "MainProcess", owner = core.getppid(), daemon = false,
   authkey = core.random_bytes(32)}
 
 local ParentProcess = Process:extend("_ParentProcess")
@@ -310,7 +327,7 @@ function process.parent_process()
   local handle = core.process_parent()
   if not handle then return nil end
   parent = setmetatable({}, ParentProcess)
-  states[parent] = {name = states[current].starter, owner = core.getpid(), handle = handle, pid = handle:pid(),
+  states[parent] = {name = starter, owner = core.getpid(), handle = handle, pid = handle:pid(),
     parent = true}
   return parent
 end
@@ -325,17 +342,14 @@ end
 
 -- For a pool that starts so many workers: what each of them calls with its number, to become a
 -- process of its own.
-function process.worker_maker(count)
-  local of, creator = states[current], core.getpid()
-  local first = of.count
-  of.count = first + count
+function process.worker_maker(workers)
+  local creator, first = core.getpid(), count
+  count = first + workers
   return function(number)
-    local identity = tostring(first + number)
     local worker = setmetatable({}, Process)
-    states[worker] = {name = "ForkPoolWorker-" .. identity, daemon = false, owner = creator,
-      identity = of.identity and of.identity .. ":" .. identity or identity, authkey = of.authkey}
+    states[worker] = {name = "ForkPoolWorker-" .. first + number, daemon = false, owner = creator,
+      order = first + number, authkey = states[current].authkey}
     become(worker)
-    child.begin()
   end
 end
 
@@ -347,8 +361,7 @@ function process.fork()
   local s = {}
   if not core.process_start(s) then
     children = {}
-    states[current].pid = core.getpid()
-    child.reseed()
+    core.reseed(math.randomseed)
     return 0
   end
   s.handle:close()

@@ -90,20 +90,29 @@ static void child_born(void *L) {
   child.main_hook = child.body != child.main ? hook_take(child.main) : child.body_hook;
 }
 
-/* Calls the body at index `first` as xpcall does with the handler behind it, then, if it failed, the
-** report behind that with the message, and ends this process. Nothing gets out of it. */
-static _Noreturn void child_run(lua_State *L, int first) {
-  lua_settop(L, first + 2);
-  lua_rotate(L, first, -1); /* handler, report, body */
+enum { STATE = 1, NAME, DAEMON, BODY, HANDLER, REPORT, OBJECT }; /* arguments of process_start */
+
+/* Calls body(object, two random numbers) as xpcall does with the handler, then, if it failed,
+** report(object, message), and ends this process. Nothing gets out of it. */
+static _Noreturn void child_run(lua_State *L, const lua_Integer seed[2]) {
+  lua_pushvalue(L, BODY);
+  lua_pushvalue(L, OBJECT);
+  lua_pushinteger(L, seed[0]);
+  lua_pushinteger(L, seed[1]);
   hook_put(child.main, &child.main_hook);
   hook_put(L, &child.body_hook);
   child.begun = 1;
   if (child.asked) child_set_hooks();
-  int failed = lua_pcall(L, 0, 0, first) != LUA_OK;
+  int failed = lua_pcall(L, 3, 0, HANDLER) != LUA_OK;
   child.begun = 0;
   (void)hook_take(L);
   (void)hook_take(child.main);
-  if (failed) (void)lua_pcall(L, 1, 0, 0); /* the message lies above the report */
+  if (failed) {
+    lua_pushvalue(L, REPORT);
+    lua_pushvalue(L, OBJECT);
+    lua_pushvalue(L, -3); /* the message */
+    (void)lua_pcall(L, 2, 0, 0);
+  }
   process_end(L, failed);
 }
 
@@ -122,28 +131,31 @@ static void start_failed(lua_State *L, int r) {
   mp_lua_result(L, r, "starting a process");
 }
 
-/* process_start(state, name, daemon, body, handler, report): sets handle and pid in the table `state`
-** and gives true; the child runs the body and never comes back. Without a body it is a bare fork,
-** and the child gets false. */
+/* process_start(state, name, daemon, body, handler, report, object): sets handle and pid in the table
+** `state` and gives true; the child runs the body and never comes back. Without a body it is a bare
+** fork, and the child gets false. */
 static int process_start(lua_State *L) {
   struct mp_context *c = mp_lua_context(L);
-  lua_settop(L, 6);
+  lua_settop(L, OBJECT);
   luaL_checkstack(L, 8, NULL);
-  luaL_checktype(L, 1, LUA_TTABLE);
-  mp_process_options o = {luaL_optstring(L, 2, NULL), lua_toboolean(L, 3), lua_isnil(L, 4),
+  luaL_checktype(L, STATE, LUA_TTABLE);
+  mp_process_options o = {luaL_optstring(L, NAME, NULL), lua_toboolean(L, DAEMON), lua_isnil(L, BODY),
                           child_interrupted, child_born, L};
   struct process *u = process_new(L);
-  int r = mp_process_start(c, &o, &u->handle);
+  mp_process *p;
+  lua_Integer seed[2]; /* drawn here, where the function for it is in memory */
+  mp_lua_result(L, mp_os_random(seed, sizeof seed), "starting a process");
+  int r = mp_process_start(c, &o, &p);
   if (r == MP_LOST) mp_os_exit(255); /* the child of a parent that has ended before it began */
   if (r != 0) start_failed(L, r);
-  if (u->handle == NULL && !o.copy) child_run(L, 4);
-  lua_pushboolean(L, u->handle != NULL);
-  if (u->handle == NULL) return 1;
-  lua_pushinteger(L, mp_process_id(u->handle));
-  lua_setfield(L, 1, "pid");
-  lua_insert(L, 1);
-  lua_setfield(L, 2, "handle");
-  lua_settop(L, 1);
+  if (p == NULL && !o.copy) child_run(L, seed);
+  u->handle = p;
+  lua_pushboolean(L, p != NULL);
+  if (p == NULL) return 1;
+  lua_pushinteger(L, mp_process_id(p));
+  lua_setfield(L, STATE, "pid");
+  lua_insert(L, -2);
+  lua_setfield(L, STATE, "handle");
   return 1;
 }
 
@@ -259,6 +271,17 @@ static int process_random_bytes(lua_State *L) {
   return 1;
 }
 
+/* reseed(f): calls f with two random integers. */
+static int process_reseed(lua_State *L) {
+  lua_Integer seed[2];
+  mp_lua_result(L, mp_os_random(seed, sizeof seed), "reseed");
+  lua_settop(L, 1);
+  lua_pushinteger(L, seed[0]);
+  lua_pushinteger(L, seed[1]);
+  lua_call(L, 2, 0);
+  return 0;
+}
+
 /* threads(): how many this process has; 0: unknown. */
 static int process_threads(lua_State *L) {
   lua_pushinteger(L, mp_os_threads());
@@ -296,6 +319,7 @@ static const luaL_Reg process_functions[] = {{"process_start", process_start},
                                              {"process_options", process_options},
                                              {"finish_at_exit", process_finish_at_exit},
                                              {"random_bytes", process_random_bytes},
+                                             {"reseed", process_reseed},
                                              {"threads", process_threads},
                                              {"executable", process_executable},
                                              {"raise", process_raise},

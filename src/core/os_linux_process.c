@@ -45,21 +45,33 @@ struct process_stat {
   int status;         /* the last field, 52: as wait gives it; 0 for other users' processes */
 };
 
+/* A number; `*p` is left behind it. No function of the C library: a forked child reads this, and
+** would pay a page fault for each that it has not run yet. */
+static uint64_t stat_number(const char **p) {
+  uint64_t n = 0;
+  bool minus = **p == '-';
+  if (minus) (*p)++;
+  for (; **p >= '0' && **p <= '9'; (*p)++) n = n * 10 + (uint64_t)(**p - '0');
+  return minus ? 0 - n : n;
+}
+
 /* The text's second field is the name in parentheses, which may hold spaces and parentheses
 ** itself, so the fields are counted from the last closing one. */
-static int stat_parse(const char *text, struct process_stat *out) {
-  const char *p = strrchr(text, ')');
-  if (p == NULL || p[1] != ' ' || p[2] == '\0') return -EPROTO;
+static int stat_parse(const char *text, size_t length, struct process_stat *out) {
+  const char *p = text + length;
+  while (p > text && *p != ')') p--;
+  if (p == text || p[1] != ' ' || p[2] == '\0') return -EPROTO;
   struct process_stat s = { .state = p[2] };
-  p += 2;
-  for (int field = 3; field < 22; field++) {
-    p = strchr(p, ' ');
-    if (p == NULL) return -EPROTO;
+  int field = 3;
+  for (p += 3; *p == ' '; ) {
     p++;
-    if (field + 1 == 20) s.threads = strtoull(p, NULL, 10);
-    if (field + 1 == 22) s.start = strtoull(p, NULL, 10);
+    uint64_t n = stat_number(&p);
+    field++;
+    if (field == 20) s.threads = n;
+    if (field == 22) s.start = n;
+    s.status = (int)n; /* the last one */
   }
-  s.status = (int)strtol(strrchr(p, ' ') != NULL ? strrchr(p, ' ') : "0", NULL, 10);
+  if (field < 22) return -EPROTO;
   *out = s;
   return 0;
 }
@@ -72,7 +84,7 @@ static int stat_read(const char *path, struct process_stat *out) {
   mp_os_close(fd);
   if (n < 0) return (int)n;
   text[n] = '\0';
-  return stat_parse(text, out);
+  return stat_parse(text, (size_t)n, out);
 }
 
 static int stat_of(int32_t pid, struct process_stat *out) {

@@ -34,6 +34,7 @@ static struct {
   int32_t forked_by; /* who is its parent while the starter lives */
   int life;        /* where pidfds are absent: a pipe's end that closes when we end; or 0 */
   int pidfds;      /* whether the system has them: 0 not known yet, 1, -1 */
+  struct mp_process *spare; /* a record to be used again, or NULL */
 } self;
 
 static bool process_foreign(const struct mp_process *p) {
@@ -100,16 +101,19 @@ static int process_wait(struct mp_process *p, mp_deadline until, bool quietly) {
   if (p->ended) return 0;
   if (process_foreign(p)) return -ECHILD;
   struct mp_context *c = p->context;
-  for (unsigned nap = 0;; nap++) {
-    if (process_look(p) == 0) return 0;
-    if (until <= mp_clock_now()) return MP_TIMEOUT;
+  if ((until == MP_NOW || !p->pidfd) && process_look(p) == 0) return 0;
+  for (unsigned nap = 0; until > MP_NOW; nap++) {
     int64_t before = mp_clock_now();
     int r = process_sleep(p, until, nap);
-    bool slept = mp_clock_now() - before >= LOOK_EVERY;
+    if (process_look(p) == 0) return 0;
+    int64_t now = mp_clock_now();
+    if (until <= now) break;
+    bool slept = now - before >= LOOK_EVERY;
     if (!quietly && (r == -EINTR || slept || p->fd < 0) && process_interrupted(c))
       return MP_INTERRUPTED;
     if (slept && c->tend != NULL) c->tend(c);
   }
+  return MP_TIMEOUT;
 }
 
 int mp_process_join(mp_process *p, mp_deadline until) {
@@ -214,6 +218,15 @@ struct birth {
   int life[2]; /* a pipe in place of a pidfd, or -1 */
 };
 
+/* The parent's record is of no use in the child. It is kept for the first child of its own: to free
+** it would cost a page or two of the allocator. */
+static struct mp_process *record_new(void) {
+  struct mp_process *p = self.spare != NULL ? self.spare : malloc(sizeof *p);
+  self.spare = NULL;
+  if (p != NULL) *p = (struct mp_process){.fd = -1, .kept = true};
+  return p;
+}
+
 static bool have_pidfds(void) {
   if (self.pidfds == 0) {
     int fd = -1, r = mp_os_pidfd(mp_os_pid(), &fd);
@@ -242,7 +255,8 @@ static void child_settle(struct mp_context *c, const struct birth *b) {
   mp_os_close(b->life[0]);
   if (self.life > 0) mp_os_close(self.life);
   self.life = b->life[1];
-  if (o->name != NULL) strncpy(c->slot->name, o->name, MP_SLOT_NAME - 1);
+  for (size_t i = 0; o->name != NULL && i < MP_SLOT_NAME - 1 && o->name[i] != '\0'; i++)
+    c->slot->name[i] = o->name[i];
   if (o->copy) return;
   self.starter = self.forked_by = b->parent;
   if (o->daemon) mp_process_leash(b->parent, b->by_main_thread);
@@ -267,13 +281,17 @@ static void parent_settle(struct mp_context *c, struct mp_process *p, const stru
 static int process_fork(struct mp_context *c, struct mp_process *p, struct birth *b) {
   struct mp_os_mask mask;
   int pid = -1;
+  uint32_t tag = 0;
   fflush(NULL);
   mp_os_signals_block(&mask);
-  int r = mp_context_fork(c, true, &pid, &p->tag);
-  if (r == 0) p->pid = pid;
+  int r = mp_context_fork(c, true, &pid, &tag);
   if (r == 0 && pid == 0 && !mp_context_valid(c)) r = MP_LOST;
   if (r == 0 && pid == 0) child_settle(c, b);
-  if (r == 0 && pid != 0) parent_settle(c, p, b);
+  if (r == 0 && pid != 0) {
+    p->pid = pid;
+    p->tag = tag;
+    parent_settle(c, p, b);
+  }
   if (pid != 0 || b->options->copy || r != 0) mp_os_signals_restore(&mask);
   return r;
 }
@@ -281,17 +299,15 @@ static int process_fork(struct mp_context *c, struct mp_process *p, struct birth
 int mp_process_start(mp_context *c, const mp_process_options *o, mp_process **out) {
   struct birth b;
   (void)mp_process_reap(c);
-  struct mp_process *p = calloc(1, sizeof *p);
+  struct mp_process *p = record_new();
   if (p == NULL) return -ENOMEM;
-  p->fd = -1;
-  p->kept = true;
   int r = birth_prepare(o, &b);
   if (r == 0) {
     r = process_fork(c, p, &b);
     if (r < 0) birth_undo(&b);
   }
   bool child = p->pid == 0; /* or nothing was forked */
-  if (child) free(p);
+  if (child) self.spare = p;
   if (r == 0) *out = child ? NULL : p;
   return r;
 }
@@ -302,13 +318,12 @@ void mp_process_started_by(int32_t pid) {
 
 int mp_process_parent(mp_context *c, mp_process **out) {
   if (self.starter == 0) return -ESRCH;
-  struct mp_process *p = calloc(1, sizeof *p);
+  struct mp_process *p = record_new();
   if (p == NULL) return -ENOMEM;
   p->context = c;
   p->generation = c->guard_value;
   p->pid = self.starter;
-  p->starter = p->kept = true;
-  p->fd = -1;
+  p->starter = true;
   p->pidfd = mp_os_pidfd(p->pid, &p->fd) == 0;
   (void)process_look(p); /* ended: then the descriptor may be a stranger's, and is closed */
   *out = p;
