@@ -418,6 +418,7 @@ static int joins_for_ever(mp_context *c) {
 }
 
 static void an_interruption(void) {
+  signal(SIGINT, SIG_DFL); /* a shell's background job ignores it, and so would its children */
   mp_context *c = context();
   const mp_process_options o = {.interrupt = on_interrupt};
   for (int i = 0; i < 20; i++) { /* also in the child's first moment */
