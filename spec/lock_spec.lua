@@ -269,3 +269,34 @@ describe("the memory of locks", function()
     assert.equal(before, locks())
   end)
 end)
+
+describe("dump", function()
+  it("tells who holds what, and who waits for what", function()
+    local lock, rlock, condition, barrier = mp.Lock(), mp.RLock(), mp.Condition(), mp.Barrier(2)
+    local bounded = mp.BoundedSemaphore(3)
+    lock:acquire()
+    for _ = 1, 2 do rlock:acquire() end
+    for _ = 1, 3 do bounded:acquire() end
+    local waiters = {
+      start(function() lock:acquire() end),
+      start(function() bounded:acquire() end),
+      start(function() condition:acquire() condition:wait() end),
+      start(function() pcall(barrier.wait, barrier) end),
+    }
+    local function number(object) return tostring(object):match("%a+ #%d+") end
+    local function says(text) return mp.dump():find("\n  " .. text, 1, true) end
+    for _, object in ipairs {lock, bounded, condition, barrier} do
+      local name = number(object):gsub("^BoundedSemaphore", "Semaphore")
+      assert.truthy(helper.eventually(function() return says("waits for " .. name) end))
+    end
+    assert.truthy(says("holds " .. number(lock)))
+    assert.truthy(says("holds " .. number(rlock) .. " (2)"))
+    assert.truthy(says("holds " .. number(bounded):gsub("^Bounded", "") .. " (3)"))
+    local _, count = mp.dump():gsub("\n  holds ", "")
+    assert.equal(3, count)
+    for _, p in ipairs(waiters) do kill(p) end
+    lock:release()
+    for _ = 1, 2 do rlock:release() end
+    for _ = 1, 3 do bounded:release() end
+  end)
+end)

@@ -230,6 +230,15 @@ unsigned mp_condition_waiting(mp_condition *h) {
   return count;
 }
 
+uint32_t mp_place_holding(struct mp_context *c, const struct mp_object *o, uint32_t held,
+                          uint32_t tag) {
+  (void)c;
+  (void)o;
+  (void)held;
+  (void)tag;
+  return 0;
+}
+
 /* ---- death and destruction ---- */
 
 /* In a transaction: somebody else is notified in the place of `dead`. */

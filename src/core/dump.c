@@ -27,25 +27,40 @@ static bool object_has(const struct mp_context *c, mp_ref ref, uint64_t offset) 
   return offset >= start && offset - start < mp_heap_room(c, ref);
 }
 
-static void note_entry(struct mp_context *c, const struct mp_handle_entry *entry, uint64_t waits,
-                       struct mp_dump *out) {
+/* In the line of a condition one sleeps on one's own bell. */
+static bool waits_in_line(const struct mp_context *c, const struct mp_slot *slot,
+                          const struct mp_object *o, uint32_t held) {
+  return held != 0 && w32_get(&o->kind) == MP_KIND_CONDITION &&
+         w64_get(&slot->waits) == mp_offset_of(c, &slot->bell);
+}
+
+static uint32_t holding(struct mp_context *c, const struct mp_slot *slot, const struct mp_object *o,
+                        uint32_t held) {
+  mp_holding *ask = mp_holdings[w32_get(&o->kind)];
+  uint32_t index = (uint32_t)(slot - mp_slot_at(&c->arena, 0));
+  return ask != NULL ? ask(c, o, held, mp_slot_tag(&c->arena, index)) : held;
+}
+
+static void note_entry(struct mp_context *c, const struct mp_slot *slot,
+                       const struct mp_handle_entry *entry, struct mp_dump *out) {
   mp_ref ref = w32_get(&entry->ref);
   if (ref == MP_NONE) return;
   const struct mp_object *o = object_at(c, ref);
   const struct mp_kind *kind = mp_kinds[w32_get(&o->kind)];
-  struct mp_dump_object one = {kind->name, w64_get(&o->id), w32_get(&entry->held),
-                               object_has(c, ref, waits)};
+  uint32_t held = w32_get(&entry->held);
+  struct mp_dump_object one = {
+      kind->name, w64_get(&o->id), holding(c, slot, o, held),
+      object_has(c, ref, w64_get(&slot->waits)) || waits_in_line(c, slot, o, held)};
   out->handles++;
   if ((one.held != 0 || one.waits) && out->objects < MP_DUMP_OBJECTS)
     out->object[out->objects++] = one;
 }
 
 static void note_entries(struct mp_context *c, const struct mp_slot *slot, struct mp_dump *out) {
-  uint64_t waits = w64_get(&slot->waits);
-  for (uint32_t i = 0; i < MP_SLOT_HANDLES; i++) note_entry(c, &slot->handle[i], waits, out);
+  for (uint32_t i = 0; i < MP_SLOT_HANDLES; i++) note_entry(c, slot, &slot->handle[i], out);
   for (mp_ref at = w32_get(&slot->more_handles); at != MP_NONE;) {
     const struct entry_block *b = (const struct entry_block *)mp_at(c, at);
-    for (uint32_t i = 0; i < ENTRIES_IN_BLOCK; i++) note_entry(c, &b->entry[i], waits, out);
+    for (uint32_t i = 0; i < ENTRIES_IN_BLOCK; i++) note_entry(c, slot, &b->entry[i], out);
     at = w32_get(&b->next);
   }
 }

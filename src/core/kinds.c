@@ -1,5 +1,6 @@
 /*
-** The kinds of shared objects, which of them can be waited for, and the kinds of blocks: the one place that knows them all.
+** The kinds of shared objects, what one holds of them, which of them can be waited for, and the
+** kinds of blocks: the one place that knows them all.
 */
 #include "array.h"
 #include "message.h"
@@ -19,6 +20,14 @@ const struct mp_kind *const mp_kinds[MP_KINDS] = {
   [MP_KIND_PIPE] = &mp_pipe_kind,
   [MP_KIND_ARRAY] = &mp_array_kind,
   [MP_KIND_POOL] = &mp_pool_kind,
+};
+
+mp_holding *const mp_holdings[MP_KINDS] = {
+  [MP_KIND_LOCK] = mp_lock_holding,
+  [MP_KIND_RLOCK] = mp_lock_holding,
+  [MP_KIND_SEMAPHORE] = mp_semaphore_holding,
+  [MP_KIND_CONDITION] = mp_place_holding,
+  [MP_KIND_BARRIER] = mp_place_holding,
 };
 
 const struct mp_waitable *const mp_waitables[MP_KINDS] = {

@@ -272,6 +272,12 @@ int mp_lock_abandoned(const mp_lock *h, int *pid, int *exitcode) {
   return 0;
 }
 
+uint32_t mp_lock_holding(struct mp_context *c, const struct mp_object *o, uint32_t held,
+                         uint32_t tag) {
+  (void)c;
+  return lock_owner((const struct lock *)(const void *)o) == tag ? held : 0;
+}
+
 /* ---- the checker ---- */
 
 static const char *lock_check(struct mp_context *c, struct mp_object *o, struct mp_walk *w) {

@@ -71,6 +71,12 @@ struct mp_kind {
 /* By kind; in kinds.c, the one place that knows them all. */
 extern const struct mp_kind *const mp_kinds[MP_KINDS];
 
+/* How much of the object a participant holds, for people who look inside: `held` is its entry's.
+** Reads without a lock what may change meanwhile. By kind, in kinds.c; NULL: `held` itself. */
+typedef uint32_t mp_holding(struct mp_context *c, const struct mp_object *o, uint32_t held,
+                            uint32_t tag);
+extern mp_holding *const mp_holdings[MP_KINDS];
+
 size_t mp_objects_bytes(void);
 MP_MUST_USE int mp_objects_init(struct mp_context *c);
 

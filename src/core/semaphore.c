@@ -298,6 +298,15 @@ unsigned mp_semaphore_value(mp_semaphore *h) {
   return value;
 }
 
+/* The table may grow meanwhile: then an old one is read. */
+uint32_t mp_semaphore_holding(struct mp_context *c, const struct mp_object *o, uint32_t held,
+                              uint32_t tag) {
+  const struct semaphore *s = (const struct semaphore *)(const void *)o;
+  if (!is_accounted(s) || held > w32_get(&s->room)) return 0;
+  const struct record *mine = record_held(c, s, held, tag);
+  return mine != NULL ? w32_get(&mine->units) : 0;
+}
+
 /* ---- death and destruction ---- */
 
 /* Gives a dead participant's units back; how many. */

@@ -16,6 +16,9 @@ extern const struct mp_waitable mp_event_waitable; /* for being set */
 extern const struct mp_kind mp_condition_kind;
 extern const struct mp_kind mp_barrier_kind;
 
+mp_holding mp_lock_holding, mp_semaphore_holding;
+mp_holding mp_place_holding; /* of what one only waits at: nothing */
+
 /* A handle for the object that a ticket names, if it is of this kind. MP_FOREIGN: it is not, or
 ** is not of this session. -ENOMEM. */
 MP_MUST_USE int mp_sync_open(struct mp_context *c, mp_ticket t, enum mp_object_kind kind,
