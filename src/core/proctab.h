@@ -70,14 +70,14 @@ struct mp_slot {
   struct mp_park bell; /* where it sleeps when somebody means to wake just this one */
   mp_w64 turn;         /* its place in the line that it stands in; as the next two, under the mutex
                        ** of the structure whose line that is */
+  mp_w32 ahead, behind; /* its neighbours in that line: slot index + 1, or 0 */
+  char name[MP_SLOT_NAME]; /* for mp_dump: the process's name; a torn read does no harm */
   struct mp_log_entry log[MP_LOG_MAX] MP_ALIGNED(MP_CACHE_LINE);
   mp_w64 pending[MP_OWNED_MAX]; /* reserved blocks: reference, mp_block_kind above bit 32 */
   mp_w64 doomed[MP_OWNED_MAX];  /* removed blocks that are still to be freed, the same */
   struct mp_handle_entry handle[MP_SLOT_HANDLES];
   struct mp_magazine magazine[MP_CLASSES];
-  mp_w32 ahead, behind; /* its neighbours in that line: slot index + 1, or 0 */
-  char name[MP_SLOT_NAME]; /* for mp_dump: the process's name; a torn read does no harm */
-  char doing[MP_SLOT_NAME];
+  char doing[MP_SLOT_NAME]; /* for mp_dump: what it runs; a torn read does no harm */
 } MP_ALIGNED(MP_CACHE_LINE);
 
 /* How a block in `pending` or `doomed` is to be released; kinds above PLAIN are taken apart
