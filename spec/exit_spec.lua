@@ -203,6 +203,18 @@ describe("a host", function()
     assert.matches("%[WARNING/MainProcess%] the exit code of killed %(pid %d+%) is lost", result.stderr)
   end)
 
+  it("with threads is warned, once", function()
+    local result = run [[
+      require("multiprocessing.core").threads = function() return 3 end -- what the system would say
+      for _ = 1, 2 do
+        local p = mp.Process{}
+        p:start()
+        p:join()
+      end
+    ]]
+    assert.matches("^%[WARNING/MainProcess%] this process has 3 threads and forks: [^\n]*\n$", result.stderr)
+  end)
+
   it("may have closed its standard input", function()
     local result = hosted("sh -c 'exec %s <&-'", [[
       local p = mp.Process{target = function() os.exit(io.read("a") == "" and 5 or 1) end}

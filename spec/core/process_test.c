@@ -622,6 +622,27 @@ static void finishes_at_exit(bool by_fork) {
 TEST(exit_finishes_where_it_was_asked_for) { finishes_at_exit(false); }
 TEST(exit_of_a_foreign_fork_finishes_nothing) { finishes_at_exit(true); }
 
+/* ---- threads ---- */
+
+static void *wait_at_pipe(void *arg) {
+  (void)arg;
+  (void)heard();
+  return NULL;
+}
+
+TEST(threads_are_counted) {
+  pthread_t thread;
+  CHECK_EQ(pipe(tell), 0);
+  CHECK_EQ(mp_os_threads(), 1);
+  CHECK_EQ(pthread_create(&thread, NULL, wait_at_pipe, NULL), 0);
+  CHECK_EQ(mp_os_threads(), 2);
+  CHECK_EQ(write(tell[1], "e", 1), 1);
+  CHECK_EQ(pthread_join(thread, NULL), 0);
+  CHECK_EQ(mp_os_threads(), 1);
+  close(tell[0]);
+  close(tell[1]);
+}
+
 /* ---- everything that can fail ---- */
 
 static void start_once(mp_context *c, int *r) {
