@@ -179,7 +179,8 @@ static void reap(struct round *r, int place, int expected) {
   double end = test_now() + 20 * test_slow();
   while ((pid = waitpid(w->pid, &status, WNOHANG)) == 0 && test_now() < end) test_sleep(0.0002);
   if (pid != w->pid) test_fail(__FILE__, __LINE__, "worker %d does not end", place);
-  if (status != expected) test_fail(__FILE__, __LINE__, "a worker ended with %#x", (unsigned)status);
+  if (status != expected)
+    test_fail(__FILE__, __LINE__, "a worker ended with %#x", (unsigned)status);
   mp_context_collect(r->c, w->tag, &ended);
   w->pid = 0;
 }
@@ -213,7 +214,8 @@ static void check_alive(const struct round *r) {
     const struct worker *w = &r->worker[i];
     uint64_t last = r->j->life[w->life].beat;
     if (last < now && now - last > (uint64_t)(8e9 * test_slow()))
-      test_fail(__FILE__, __LINE__, "worker %d has been blocked for %g s", i, (double)(now - last) / 1e9);
+      test_fail(__FILE__, __LINE__, "worker %d has been blocked for %g s", i,
+                (double)(now - last) / 1e9);
   }
 }
 
@@ -318,7 +320,8 @@ static void run_round(const mp_queue_options *o, double seconds, uint64_t seed) 
   struct mp_context_options options = {.memory = 512 << 20, .space = 1 << 30};
   struct round r = {.random = seed, .flavour = o->flavour};
   size_t bytes = sizeof *r.j;
-  r.j = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  r.j = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+             0);
   CHECK(r.j != MAP_FAILED);
   CHECK_EQ(mp_context_open(&options, &r.c), 0);
   CHECK_EQ(mp_queue_new(r.c, o, &r.q), 0);
