@@ -61,6 +61,24 @@ MP_API mp_deadline mp_in(double seconds);
 
 typedef struct mp_context mp_context;
 
+/* ---- taking part ------------------------------------------------------------------------ */
+
+typedef struct mp_options {
+  size_t memory; /* bytes that the session may use; 0: half of what the machine, or its control
+                 ** group, has. Only the first context of a session can say. */
+} mp_options;
+
+/* Opens a participant of this process's session, which the first one makes. Children made by fork()
+** take part too. -ENOMEM, -EMFILE; -EUSERS: 4095 take part already. */
+MP_API MP_MUST_USE int mp_open(const mp_options *o, mp_context **out);
+
+/* Ends the participant. What it holds is given up as if it had died: close handles first. */
+MP_API mp_context *mp_close(mp_context *c);
+
+/* Proves that all of the session's shared memory is as it must be: NULL, or what is wrong. Only while
+** no other participant is in the middle of a call. */
+MP_API MP_MUST_USE const char *mp_check(mp_context *c);
+
 /* ---- processes ----------------------------------------------------------------------- */
 
 /* A process that this one has started, or the one that has started this one. A handle is used
@@ -129,6 +147,10 @@ MP_API void mp_process_abandon(mp_context *c);
 typedef struct mp_ticket {
   uint64_t word[2];
 } mp_ticket;
+
+/* Names the object of a handle, for as long as somebody has it. To be sent in a parcel. */
+struct mp_handle;
+MP_API mp_ticket mp_ticket_of(const struct mp_handle *object);
 
 /* What is to be sent: `bytes`, then `tail` (may be empty: a long part that stays where it is until
 ** it is copied once), and the objects that they mention. Borrowed for the call. */

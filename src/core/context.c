@@ -317,3 +317,22 @@ struct mp_context *mp_context_close(struct mp_context *c) {
   free(c);
   return NULL;
 }
+
+/* ---- for C hosts ---- */
+
+int mp_open(const mp_options *o, mp_context **out) {
+  struct mp_context_options options = {.memory = o == NULL ? 0 : o->memory};
+  return mp_context_open(&options, out);
+}
+
+mp_context *mp_close(mp_context *c) {
+  return mp_context_close(c);
+}
+
+const char *mp_check(mp_context *c) {
+  return mp_check_arena(c);
+}
+
+mp_ticket mp_ticket_of(const struct mp_handle *object) {
+  return mp_handle_ticket(object);
+}
