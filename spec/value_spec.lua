@@ -1,5 +1,5 @@
 -- Value, Array, RawValue, RawArray.
-require "spec.helper"
+local helper = require "spec.helper"
 local mp = require "multiprocessing"
 
 -- The error that f(...) raises.
@@ -255,5 +255,109 @@ describe("Array", function()
     end
     assert.same(before, left())
     assert.is_true(mp.check())
+  end)
+end)
+
+describe("the lock of a Value or Array", function()
+  -- Another process that adds to v while this one holds its lock.
+  local function held_against(v, change, look)
+    local up, ready = mp.Pipe()
+    local p = mp.Process {target = function(value, c)
+      c:send(true)
+      change(value)
+    end, args = {v, ready}}
+    v:get_lock():with(function()
+      p:start()
+      up:recv()
+      assert.is_false(p:join(0.1))
+      assert.equal(0, look(v)) -- its holder is not held up
+    end)
+    assert.is_true(p:join(helper.LIMIT))
+    p:close()
+    up:close()
+    ready:close()
+  end
+
+  it("keeps other processes' writes and reads out", function()
+    local changes = {
+      function(v) v.value = 5 end, function(v) v:add(5) end, function(v) v:exchange(5) end,
+      function(v) v:compare_exchange(0, 5) end, function(v) if v.value == 0 then v:add(5) end end,
+    }
+    for _, change in ipairs(changes) do
+      local v = mp.Value("i")
+      held_against(v, change, function(x) return x.value end)
+      assert.equal(5, v.value)
+    end
+    for _, change in ipairs {function(a) a[2] = 5 end, function(a) a:assign(2, {5}) end,
+                             function(a) a[2] = #a:slice() + 3 end} do
+      local a = mp.Array("i", 2)
+      held_against(a, change, function(x) return x[2] end)
+      assert.equal(5, a[2])
+    end
+  end)
+
+  it("is not in the way of who goes round it", function()
+    local v = mp.Value("i")
+    local p = mp.Process {target = function(value) value:get_obj().value = 5 end, args = {v}}
+    v:get_lock():with(function()
+      p:start()
+      assert.is_true(p:join(helper.LIMIT))
+    end)
+    p:close()
+    assert.equal(5, v.value)
+  end)
+
+  it("is one object, an RLock, or the one that was given", function()
+    local v = mp.Value("i")
+    assert.is_true(v:get_lock() == v:get_lock())
+    assert.matches("^RLock", tostring(v:get_lock()))
+    v:get_lock():with(function() v:get_lock():with(function() v.value = 3 end) end)
+    local lock = mp.Lock()
+    local a, b = mp.Array("i", 1, {lock = lock}), mp.Value("d", 0, lock)
+    assert.is_true(a:get_lock() == lock and b:get_lock() == lock)
+    lock:with(function() a[1] = 7 b.value = 8 end)
+    assert.is_false(lock:locked())
+  end)
+
+  it("counts without losing, the plain way too", function()
+    local v, n = mp.Value("i"), 500
+    local workers = {}
+    for i = 1, 3 do
+      workers[i] = mp.Process {target = function(value)
+        for _ = 1, n do
+          value:add(1)
+          value:get_lock():with(function() value.value = value.value + 1 end)
+        end
+      end, args = {v}}
+      workers[i]:start()
+    end
+    for _, p in ipairs(workers) do
+      assert.is_true(p:join(helper.LIMIT))
+      p:close()
+    end
+    assert.equal(3 * 2 * n, v.value)
+  end)
+
+  it("of a dead holder is free, and who acquires it is told, not who reads", function()
+    local v = mp.Value("i", 4)
+    local up, ready = mp.Pipe()
+    local p = mp.Process {target = function(value, c)
+      value:get_lock():acquire()
+      c:send(true)
+      mp.sleep(60)
+    end, args = {v, ready}}
+    p:start()
+    up:recv()
+    p:kill()
+    assert.equal(4, v.value)
+    v.value = 5
+    local ok, how = v:get_lock():acquire()
+    assert.is_true(ok)
+    assert.equal("abandoned", how)
+    v:get_lock():release()
+    p:join()
+    p:close()
+    up:close()
+    ready:close()
   end)
 end)

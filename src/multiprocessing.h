@@ -513,6 +513,17 @@ MP_API MP_MUST_USE int mp_fileno(struct mp_handle *object, int *fd);
 /* Such a look, at what the object is for: 1, or 0. */
 MP_API int mp_ready(struct mp_handle *object);
 
+typedef struct mp_waiting {
+  struct mp_handle *object; /* a queue, connection or event; NULL: a descriptor */
+  int fd;                   /* to be readable; below 0: never */
+  int ready;                /* the answer */
+} mp_waiting;
+
+/* Waits until one of n things is ready; *count: how many are. MP_TIMEOUT; MP_INTERRUPTED; -EINVAL:
+** an object is nothing to wait for; -ENOMEM, and what else the system says. */
+MP_API MP_MUST_USE int mp_wait(mp_context *c, mp_waiting *items, size_t n, mp_deadline until,
+                               size_t *count);
+
 #ifdef __cplusplus
 }
 #endif

@@ -8,6 +8,9 @@ local mp = {_VERSION = "multiprocessing 0.1"}
 -- name -> the module of lua/multiprocessing/ that has it. "core" is the C part.
 local home = {}
 
+-- Names that are modules themselves.
+local whole = {connection = true}
+
 local function names(module, list)
   for name in list:gmatch("%S+") do home[name] = module end
 end
@@ -18,7 +21,6 @@ names("errors", [[Error Empty Full ShutDown TimeoutError EOFError BrokenPipeErro
   TypeError ProcessError BufferTooShort AuthenticationError BrokenBarrierError WorkerLostError
   CancelledError RemoteError MemoryError SerializationError]])
 names("core", "Value RawValue Array RawArray Queue JoinableQueue SimpleQueue Pipe")
-names("core", "Value RawValue Array RawArray Queue JoinableQueue SimpleQueue")
 names("core", "Lock RLock Semaphore BoundedSemaphore Event Condition Barrier")
 names("process", "Process current_process parent_process active_children fork freeze_support")
 names("pool", "Pool")
@@ -28,9 +30,10 @@ names("repr", "repr")
 names("log", "get_logger log_to_stderr")
 
 return setmetatable(mp, {__index = function(_, name)
-  local module = home[name]
+  local module = whole[name] and name or home[name]
   if not module then return nil end
-  local value = require("multiprocessing." .. module)[name]
+  local value = require("multiprocessing." .. module)
+  if not whole[name] then value = value[name] end
   mp[name] = value
   return value
 end})

@@ -25,5 +25,6 @@ NOUN(array)
 NOUN(queue)
 NOUN(connection)
 NOUN(pool)
+NOUN(wait)
 
 #undef NOUN

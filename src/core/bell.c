@@ -108,13 +108,6 @@ struct ring {
   uint64_t name;
 };
 
-/* The socket that this participant rings with. */
-static int ringer(struct mp_context *c) {
-  int fd;
-  if (c->ringer == 0 && mp_os_bell_sender(&fd) == 0) c->ringer = fd + 1;
-  return c->ringer - 1;
-}
-
 /* Up to RINGS armed nodes of the park. */
 static uint32_t rings_gather(struct mp_context *c, const struct mp_park *p, struct ring *ring) {
   struct registry *r = registry_of(c);
@@ -161,14 +154,25 @@ static bool park_expect_none(struct mp_context *c, struct mp_park *p) {
   return false;
 }
 
+/* The socket is not kept: a process that puts something into a queue now and then needs no
+** descriptor for it, and who was rung is rung again only after it has looked. */
+static bool rings_send(const struct ring *ring, uint32_t n) {
+  int sender;
+  if (mp_os_bell_sender(&sender) != 0) return false;
+  for (uint32_t i = 0; i < n; i++) (void)mp_os_bell_ring(sender, ring[i].name);
+  mp_os_close(sender);
+  return true;
+}
+
 void mp_bell_ring(struct mp_context *c, struct mp_park *p) {
   struct ring ring[RINGS];
   for (;;) {
     uint32_t n = rings_gather(c, p, ring);
-    if (n == 0 && park_expect_none(c, p)) return;
-    int fd = ringer(c);
-    if (fd < 0) return; /* no descriptor: their timers are what is left */
-    for (uint32_t i = 0; i < n; i++) (void)mp_os_bell_ring(fd, ring[i].name);
+    if (n == 0) {
+      if (park_expect_none(c, p)) return;
+      continue;
+    }
+    if (!rings_send(ring, n)) return; /* no descriptor to be had: their timers are what is left */
     rings_disarm(c, p, ring, n);
   }
 }

@@ -313,7 +313,6 @@ struct mp_context *mp_context_close(struct mp_context *c) {
   session_leave(c);
   pthread_mutex_unlock(&session.lock);
   mp_handles_close(c);
-  mp_os_close(c->ringer - 1);
   free(c);
   return NULL;
 }

@@ -116,7 +116,6 @@ struct mp_context {
   uint32_t releasing;          /* bit j: slot->doomed[j] is being taken apart or kept (heap.c) */
   bool reaping;                /* object.c: is taking dying objects apart */
   struct mp_handles *handles;  /* object.c: the handles of this participant, private */
-  int ringer;                  /* bell.c: 1 + the socket to ring with; 0: none yet */
   uint32_t armings;            /* bell.c: how often it armed a bell */
   uint32_t child;              /* context.c: 1 + slot reserved for a child, between prepare and end */
   bool tracks;                 /* context.c: that child's slot is to wait for mp_context_collect */
