@@ -155,7 +155,7 @@ static int put_wait(struct mp_context *c, struct queue *q, struct queue_wait *w)
   doze.until = mp_clock_cap(w->until, DROWSY_NS);
   int r = mp_queue_sleep(c, q, &q->drowsy, &doze);
   w->nap = doze.nap;
-  return r;
+  return r == MP_TIMEOUT && mp_clock_left(w->until) > 0 ? 0 : r; /* over before it began */
 }
 
 /* Puts one step's worth, at least, of what is ready. */
