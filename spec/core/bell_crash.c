@@ -32,7 +32,7 @@ static int put(mp_queue *q) {
   return mp_queue_put(q, &p, MP_NOW);
 }
 
-/* The watcher's bell works: it is rung by the next put at the latest, and silent when all is taken. */
+/* The watcher's bell works: rung by the next put at the latest, and silent when all is taken. */
 static void judge(struct crash_world *w, bool done) {
   struct mp_handle *watching = (struct mp_handle *)w->note[0];
   mp_letter l;

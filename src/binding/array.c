@@ -75,7 +75,8 @@ static int out_of_range(lua_State *L, const struct mp_lua_view *v, lua_Integer i
 }
 
 /* Writes packed elements; all of them are in range. */
-static void write_span(lua_State *L, struct mp_lua_view *v, size_t first, size_t n, const void *elements) {
+static void write_span(lua_State *L, struct mp_lua_view *v, size_t first, size_t n,
+                       const void *elements) {
   int entered = mp_lua_view_enter(L, v);
   int r = mp_array_write(v->base.handle, first, n, elements);
   mp_lua_view_leave(v, entered);
@@ -107,7 +108,8 @@ static int array_newindex_of(lua_State *L, const struct mp_lua_type *type) {
   struct mp_lua_view *v = mp_lua_view_check(L, type);
   int whole = 0, field;
   lua_Integer i = lua_type(L, 2) == LUA_TNUMBER ? lua_tointegerx(L, 2, &whole) : 0;
-  if (whole && i >= 1 && (lua_Unsigned)i <= v->count) return mp_lua_view_set(L, v, (size_t)i - 1, 3);
+  if (whole && i >= 1 && (lua_Unsigned)i <= v->count)
+    return mp_lua_view_set(L, v, (size_t)i - 1, 3);
   if (whole) return out_of_range(L, v, i);
   field = text_field(L, v);
   return field == 0 ? mp_lua_view_no_field(L, v) : text_set(L, v, field == 'r');
@@ -188,7 +190,8 @@ static int array_make(lua_State *L, const char *what, bool may_lock) {
   if (may_lock) o.lock = mp_lua_view_lock_option(L, 3, &fresh);
   if (lua_type(L, 2) == LUA_TNUMBER) {
     lua_Integer n = position(L, 2, 0);
-    if (n < 0) mp_lua_raise(L, "ValueError", "%s '%c': a count of %I", what, site.code, (LUAI_UACINT)n);
+    if (n < 0)
+      mp_lua_raise(L, "ValueError", "%s '%c': a count of %I", what, site.code, (LUAI_UACINT)n);
     o.count = (size_t)n;
   } else {
     o.elements = mp_lua_numbers_pack(L, 2, &site, &o.count);
@@ -202,12 +205,10 @@ static int raw_array_new(lua_State *L) {
   return array_make(L, "RawArray", false);
 }
 
-static const luaL_Reg array_methods[] = {{"slice", array_slice},
-                                         {"assign", array_assign},
-                                         {"close", mp_lua_view_close},
-                                         {"get_lock", mp_lua_view_get_lock},
-                                         {"get_obj", mp_lua_view_get_obj},
-                                         {NULL, NULL}};
+static const luaL_Reg array_methods[] = {
+    {"slice", array_slice},           {"assign", array_assign},
+    {"close", mp_lua_view_close},     {"get_lock", mp_lua_view_get_lock},
+    {"get_obj", mp_lua_view_get_obj}, {NULL, NULL}};
 static const luaL_Reg raw_array_methods[] = {
     {"slice", array_slice}, {"assign", array_assign}, {"close", mp_lua_view_close}, {NULL, NULL}};
 static const luaL_Reg array_metamethods[] = {{"__index", array_index},

@@ -2,8 +2,8 @@
 ** Connection: an end of a pipe.
 **
 ** The userdata is a queue's, so that a message that could not be made a value for want of memory is
-** kept and delivered by the next call, as with queues. A hook that runs while a call waits may close
-** the connection: it is looked at again before each try.
+** kept and delivered by the next call, as with queues. A hook that runs while a call waits may
+** close the connection: it is looked at again before each try.
 */
 #include <errno.h>
 #include <string.h>
@@ -20,7 +20,8 @@ static const struct mp_lua_condition send_conditions[] = {
     {0, NULL, NULL}};
 static const struct mp_lua_condition receive_conditions[] = {
     {MP_CLOSED, "EOFError", "the other end is closed, and nothing is left to receive"},
-    {MP_TOO_BIG, "BufferTooShort", "the message is longer than asked for; it can still be received"},
+    {MP_TOO_BIG, "BufferTooShort",
+     "the message is longer than asked for; it can still be received"},
     {0, NULL, NULL}};
 
 /* The open connection at argument 1; OSError when it is closed, as in Python. */

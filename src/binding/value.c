@@ -10,7 +10,8 @@
 
 /* Upvalues: the methods; "value". */
 static inline int value_index_of(lua_State *L, const struct mp_lua_type *type) {
-  if (mp_likely(lua_rawequal(L, 2, lua_upvalueindex(2)))) return mp_lua_view_get(L, mp_lua_view_check(L, type), 0);
+  if (mp_likely(lua_rawequal(L, 2, lua_upvalueindex(2))))
+    return mp_lua_view_get(L, mp_lua_view_check(L, type), 0);
   lua_pushvalue(L, 2);
   lua_gettable(L, lua_upvalueindex(1));
   return 1;
@@ -44,7 +45,8 @@ static int value_add(lua_State *L) {
   struct mp_lua_site site = mp_lua_view_site(v, 0);
   mp_number sum = {0};
   if (v->code == 'c' || v->code == 'u')
-    return mp_lua_raise(L, "TypeError", "%s '%c': a character cannot be added to", site.what, v->code);
+    return mp_lua_raise(L, "TypeError", "%s '%c': a character cannot be added to", site.what,
+                        v->code);
   struct mp_lua_site any = {site.what, v->code == 'f' || v->code == 'd' ? 'd' : 'q', 0};
   mp_number n = mp_lua_number_check(L, 2, &any); /* -1 is fine for an unsigned one */
   int entered = mp_lua_view_enter(L, v);
@@ -89,7 +91,8 @@ static int value_compare_exchange(lua_State *L) {
 static int value_make(lua_State *L, const char *what, bool may_lock) {
   struct mp_lua_site site = {what, mp_lua_code_check(L, 1), 0};
   unsigned char element[8] = {0};
-  mp_array_options o = {.code = site.code, .flags = MP_ARRAY_SCALAR, .count = 1, .elements = element};
+  mp_array_options o = {
+      .code = site.code, .flags = MP_ARRAY_SCALAR, .count = 1, .elements = element};
   bool fresh = false;
   if (may_lock && lua_type(L, 2) == LUA_TTABLE && lua_isnone(L, 3)) {
     lua_settop(L, 2);

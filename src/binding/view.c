@@ -34,10 +34,14 @@ static void view_end(struct mp_lua_handle *u) {
 
 static void view_show(lua_State *L, struct mp_lua_handle *u);
 
-#define TYPE(id, type_name, owner)                                                              \
-  const struct mp_lua_type id = {.name = type_name, .noun = type_name,                   \
-                                        .kind = MP_KIND_ARRAY, .size = sizeof(struct mp_lua_view),     \
-                                        .owns = owner, .end = view_end, .show = view_show}
+#define TYPE(id, type_name, owner)                                   \
+  const struct mp_lua_type id = {.name = (type_name),                \
+                                 .noun = (type_name),                \
+                                 .kind = MP_KIND_ARRAY,              \
+                                 .size = sizeof(struct mp_lua_view), \
+                                 .owns = (owner),                    \
+                                 .end = view_end,                    \
+                                 .show = view_show}
 TYPE(mp_lua_value_type, "Value", owns_value);
 TYPE(mp_lua_raw_value_type, "RawValue", owns_raw_value);
 TYPE(mp_lua_array_type, "Array", owns_array);
@@ -58,8 +62,9 @@ void mp_lua_view_learn(lua_State *L, struct mp_lua_view *v) {
 
 struct mp_lua_view *mp_lua_view_either(lua_State *L, const struct mp_lua_type *type,
                                        const struct mp_lua_type *raw) {
-  const struct mp_lua_handle *u = mp_lua_handle_test(L, 1);
-  return mp_lua_view_check(L, u != NULL && mp_lua_handle_type(u) == raw ? raw : type);
+  const struct mp_lua_handle *u = (const struct mp_lua_handle *)lua_touserdata(L, 1);
+  bool is_raw = u != NULL && lua_rawlen(L, 1) >= sizeof *u && u->seal == mp_lua_seal(u, raw);
+  return mp_lua_view_check(L, is_raw ? raw : type);
 }
 
 enum { NOT_ENTERED, ENTERED, ENTERED_ABANDONED };
@@ -216,8 +221,8 @@ mp_lock *mp_lua_view_lock_option(lua_State *L, int first, bool *fresh) {
 }
 
 int mp_lua_view_make(lua_State *L, mp_array_options o, bool fresh) {
-  static const struct mp_lua_type *const types[2][2] = {{&mp_lua_raw_array_type, &mp_lua_array_type},
-                                                        {&mp_lua_raw_value_type, &mp_lua_value_type}};
+  static const struct mp_lua_type *const types[2][2] = {
+      {&mp_lua_raw_array_type, &mp_lua_array_type}, {&mp_lua_raw_value_type, &mp_lua_value_type}};
   struct mp_context *c = mp_lua_context(L);
   bool locked = fresh || o.lock != NULL;
   const struct mp_lua_type *type = types[(o.flags & MP_ARRAY_SCALAR) != 0][locked];

@@ -53,7 +53,7 @@ static int descriptor(lua_State *L, int index, int item) {
   return (int)fd;
 }
 
-/* The descriptor of the thing on top of the stack: what its fileno or getfd says, or its sentinel. */
+/* The descriptor of the thing on top of the stack: what its fileno or getfd says or its sentinel. */
 static int thing_descriptor(lua_State *L) {
   static const char *const methods[] = {"fileno", "getfd"};
   int item = lua_gettop(L);
@@ -109,8 +109,7 @@ static int wait_for(lua_State *L, mp_waiting *w, size_t n, mp_deadline until) {
     r = mp_wait(mp_lua_context(L), w, n, any ? MP_NOW : until, &count);
     if (r == MP_TIMEOUT && any) r = 0;
   } while (r == MP_INTERRUPTED && mp_lua_interrupt(L));
-  if (r != 0 && r != MP_TIMEOUT)
-    mp_lua_result(L, r == -EINVAL ? -EBADF : r, "waiting");
+  if (r != 0 && r != MP_TIMEOUT) mp_lua_result(L, r == -EINVAL ? -EBADF : r, "waiting");
   return r;
 }
 
@@ -135,9 +134,10 @@ static int wait_wait(lua_State *L) {
 
 static const luaL_Reg wait_functions[] = {{"wait", wait_wait}, {NULL, NULL}};
 
-/* fileno becomes a method of all that can be waited for; those derived from them look it up there. */
+/* fileno becomes a method of all that can be waited for. */
 void mp_lua_open_wait(lua_State *L) {
-  static const char *const types[] = {"Queue", "JoinableQueue", "SimpleQueue", "Connection", "Event"};
+  static const char *const types[] = {"Queue", "JoinableQueue", "SimpleQueue", "Connection",
+                                      "Event"};
   mp_lua_types(L);
   for (size_t i = 0; i < MP_COUNT_OF(types); i++) {
     lua_getfield(L, -1, types[i]);

@@ -1,10 +1,11 @@
 /*
 ** Bells: nodes in shared memory that say whom to ring, and the descriptors behind them.
 **
-** Structure: a node is a block with the name of its owner's socket. It is in the list of the park on
-** which the object's waiters sleep, and in the list of its owner's slot. MP_PARK_BELLS in the park's
-** `waiting` says that some node may be armed. The owner arms its node when it has found the object
-** not ready, sets the bit, and looks again; so whoever makes the object ready after that sees it.
+** Structure: a node is a block with the name of its owner's socket. It is in the list of the park
+** on which the object's waiters sleep, and in the list of its owner's slot. MP_PARK_BELLS in the
+** park's `waiting` says that some node may be armed. The owner arms its node when it has found the
+** object not ready, sets the bit, and looks again; so whoever makes the object ready after that
+** sees it.
 ** Lock: registry.bells for the lists; `armed` is an atomic word: 0, or the number of the arming.
 ** Invariant: a node's park belongs to an object that its owner holds. An object that is not ready
 ** has each node armed whose socket is empty, or a ringer on its way.
@@ -75,7 +76,7 @@ static mp_w32 *node_place(const struct mp_context *c, struct mp_slot *s, mp_ref 
   return at;
 }
 
-/* Takes a node out of both lists and frees it; MP_NONE: the first of the slot's, if there is one. */
+/* Takes a node out of both lists and frees it; MP_NONE: the slot's first, if there is one. */
 static bool node_unlink(struct mp_context *c, struct mp_slot *s, mp_ref ref) {
   struct registry *r = registry_of(c);
   mp_mutex_lock(c, &r->bells);

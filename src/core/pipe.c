@@ -8,7 +8,7 @@
 ** had sent can be received still, then the other side is told that this was all.
 ** Lock: none of our own; the queues' are in queue.c. An end never changes while it lives.
 ** Invariant: `counted` of a queue's ticket says that the queue counts our mention.
-** Death: a participant's ends close as its handles are cleaned, and those who wait on the other side
+** Death: a participant's ends close as its handles are cleaned; those who wait on the other side
 ** look for the dead between their naps. A pipe in the making is two queues and an end that nobody
 ** has yet, each whole and in its maker's slot. Who dies in taking an end apart leaves it to the
 ** next: shutting twice is as good as once, a mention is taken back with its count.
