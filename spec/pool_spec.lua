@@ -161,6 +161,16 @@ describe("a function", function()
     end)
   end)
 
+  it("finds what a module loads when it is asked for", function()
+    local out = helper.output([[
+      local mp = require "multiprocessing"
+      local pool <close> = mp.Pool(1)
+      pool:apply(mp.sleep, {0})
+      print(#pool:apply(mp.range, {3}))
+    ]])
+    assert.equal("3\n", out)
+  end)
+
   it("finds globals that the workers do not have", function()
     with(1, function(pool)
       _G.pool_spec_late = function(n) return n + 1 end -- luacheck: ignore
@@ -349,10 +359,174 @@ describe("a pool", function()
   it("counts", function()
     with(2, function(pool)
       pool:map(square, {1, 2, 3, 4}, 1)
+      helper.eventually(function() return pool:stats().workers == 2 end)
       local stats = pool:stats()
       assert.equal(4, stats.done)
-      assert.equal(2, stats.workers)
       assert.equal(0, stats.failed + stats.lost + stats.restarted + stats.waiting + stats.running)
+    end)
+  end)
+end)
+
+describe("imap", function()
+  it("gives index and value in order, imap_unordered as they come", function()
+    with(2, function(pool)
+      for _, chunk in ipairs {1, 3, 100} do
+        local n = 0
+        for i, v in pool:imap(square, mp.range(1, 31), chunk) do
+          n = n + 1
+          assert.same({n, n * n}, {i, v})
+        end
+        assert.equal(30, n)
+        local seen = {}
+        for i, v in pool:imap_unordered(square, mp.range(1, 31), chunk) do seen[i] = v end
+        for i = 1, 30 do assert.equal(i * i, seen[i]) end
+      end
+      assert.is_nil((pool:imap(square, {})()))
+    end)
+  end)
+
+  it("draws no further than the buffer goes, from endless iterators too", function()
+    with(2, function(pool)
+      for _, name in ipairs {"imap", "imap_unordered"} do
+        local drawn = 0
+        local results = pool[name](pool, square, function() drawn = drawn + 1 return drawn end, 2, 6)
+        for n = 1, 50 do
+          assert.is_number(results())
+          assert.is_true(drawn - n <= 6, drawn .. " drawn when " .. n .. " were given")
+        end
+      end
+    end)
+  end)
+
+  it("raises an item's error in its turn, and goes on", function()
+    with(1, function(pool)
+      local results = pool:imap(function(n)
+        if n == 2 then error("two", 0) end
+        return n ~= 3 and n or nil
+      end, {1, 2, 3, 4})
+      assert.same({1, 1}, {results()})
+      fails("RemoteError", "two", results)
+      assert.same({n = 2, 3}, table.pack(results()))
+      assert.same({4, 4}, {results()})
+      assert.is_nil((results()))
+      assert.is_nil((results()))
+    end)
+  end)
+
+  it("raises what its input raises, or what cannot be sent, in its turn", function()
+    with(1, function(pool)
+      local n = 0
+      local results = pool:imap(square, function()
+        n = n + 1
+        if n == 2 then return coroutine.create(print) end
+        if n == 4 then error("no more", 0) end
+        return n
+      end)
+      assert.same({1, 1}, {results()})
+      fails("SerializationError", "a thread cannot be sent", results)
+      assert.same({3, 9}, {results()})
+      assert.same({false, "no more"}, {pcall(results)})
+      assert.is_nil((results()))
+    end)
+  end)
+
+  it("has a next with a timeout", function()
+    with(1, function(pool)
+      local results = pool:imap(mp.sleep, {0.1})
+      fails("TimeoutError", "not there", results.next, results, 0.01)
+      assert.equal(1, (results:next(helper.LIMIT)))
+    end)
+  end)
+
+  it("goes on after close, and is cancelled by terminate", function()
+    local pool <close> = mp.Pool(1)
+    local results = pool:imap(square, {1, 2})
+    pool:close()
+    assert.same({1, 1}, {results()})
+    assert.same({2, 4}, {results()})
+    local other <close> = mp.Pool(1)
+    results = other:imap(mp.sleep, {60, 60})
+    other:terminate()
+    fails("CancelledError", "", results)
+    fails("CancelledError", "", results)
+    assert.is_nil((results()))
+  end)
+end)
+
+describe("options", function()
+  it("limit how long a task may run", function()
+    with(1, function(pool)
+      local before = helper.now()
+      local err = fails("TimeoutError", "ran too long", pool.apply, pool, {func = mp.sleep, args = {60}, timeout = 0.1})
+      assert.matches("sleep%(60%)", err.task)
+      assert.is_true(helper.now() - before < 1 + helper.TOLERANCE)
+      local list = {}
+      local results = pool:imap(function(n) mp.sleep(n) return n end, {0, 60, 0}, {chunksize = 3, timeout = 0.2})
+      for i = 1, 3 do list[i] = pcall(results) end
+      assert.same({true, false, true}, list)
+    end)
+  end)
+
+  it("run a task again whose worker died", function()
+    with(1, function(pool)
+      local runs = mp.Value("i", 0)
+      local function third(v)
+        if v:add(1) < 3 then os.exit(1) end
+        return "done"
+      end
+      assert.equal("done", pool:apply {func = third, args = {runs}, retries = 2})
+      runs.value = 0
+      fails("WorkerLostError", "exit code 1", pool.apply, pool, {func = third, args = {runs}, retries = 1})
+      assert.equal(2, runs.value)
+    end)
+  end)
+
+  it("tell a function how far a map is", function()
+    with(2, function(pool)
+      for _, name in ipairs {"map", "imap"} do
+        local last, calls = 0, 0
+        local results = pool[name](pool, square, mp.range(1, 101), {progress = function(done, total)
+          assert(done > last and total == 100)
+          last, calls = done, calls + 1
+        end})
+        if name == "imap" then for _ in results do end end -- luacheck: ignore 542
+        assert.equal(100, last)
+        assert.is_true(calls >= 10)
+      end
+      fails("TypeError", "progress", pool.map, pool, square, {1}, {progress = 5})
+    end)
+  end)
+
+  it("draw a line", function()
+    local program = [[
+      local mp = require "multiprocessing"
+      local pool <close> = mp.Pool(1)
+      pool:map(function() mp.sleep(0.05) end, mp.range(8), {progress = "naps"})
+    ]]
+    local run = helper.run(program)
+    assert.matches("^naps: 8/8 100%% %d+%.%d/s in %d+%.%d s\n$", run.stderr)
+    run = helper.run(program, {pty = true})
+    local shown = run.stdout .. run.stderr
+    assert.matches("\rnaps: [1-7]/8 .* left", shown)
+    assert.matches("\rnaps: 8/8 100%%", shown)
+  end)
+end)
+
+describe("cancel", function()
+  it("takes a waiting task out of the line, or has its worker killed", function()
+    with(1, function(pool)
+      local running = pool:apply_async(mp.sleep, {60})
+      local waiting = pool:apply_async(square, {1})
+      local map = pool:map_async(square, {1, 2, 3}, 1)
+      helper.eventually(function() return pool:stats().running == 1 end)
+      assert.is_true(waiting:cancel())
+      assert.is_true(map:cancel())
+      assert.is_true(running:cancel())
+      for _, result in ipairs {running, waiting, map} do
+        fails("CancelledError", "cancelled", result.get, result)
+        assert.is_false(result:cancel())
+      end
+      assert.equal(9, pool:apply(square, {3}))
     end)
   end)
 end)

@@ -40,12 +40,17 @@ end
 local Pool = core.methods "Pool"
 
 local read_map = core.options("chunksize:integer", "callback:function", "error_callback:function",
-  "timeout:seconds", "retries:integer")
+  "timeout:seconds", "retries:integer", "progress:any")
 
 local function start_map(self, form, f, seq, ...)
-  local chunksize, callback, error_callback, timeout, retries = read_map(...)
+  local chunksize, callback, error_callback, timeout, retries, progress = read_map(...)
   local list, count = sequence.list(seq, "iterable")
-  return core.pool_map(self, f, list, count, chunksize, form, callback, error_callback, timeout, retries)
+  if progress then
+    progress = require("multiprocessing.progress").watcher(progress)
+    chunksize = chunksize or math.max(1, count // 100) -- small enough to see something move
+  end
+  return core.pool_map(self, f, list, count, chunksize, form, callback, error_callback, timeout, retries,
+    progress or nil)
 end
 
 function Pool:map_async(f, seq, ...)
@@ -63,6 +68,45 @@ end
 
 function Pool:starmap(f, seq, ...)
   return start_map(self, LISTS, f, seq, ...):get()
+end
+
+-- ---- streams ----
+
+local read_stream = core.options("chunksize:integer", "buffersize:integer", "timeout:seconds", "retries:integer",
+  "progress:any")
+
+-- The stream as a function for a loop, which tells how many results it has given.
+local function watched(stream, total, tell)
+  local done = 0
+  return function()
+    local i, value = stream()
+    if not i then
+      if not total then tell(done, nil, true) end
+      return nil
+    end
+    done = done + 1
+    tell(done, total)
+    return i, value
+  end
+end
+
+local function start_stream(self, ordered, f, seq, ...)
+  local chunksize, buffersize, timeout, retries, progress = read_stream(...)
+  local input, length = seq, -1
+  if type(seq) ~= "function" then input, length = sequence.list(seq, "iterable") end
+  local stream = core.pool_stream(self, f, input, length, chunksize, ordered, buffersize, timeout, retries)
+  if not progress then return stream end
+  return watched(stream, length >= 0 and length or nil, require("multiprocessing.progress").watcher(progress))
+end
+
+-- imap(f, seq [, chunksize [, buffersize]]): an iterator of index and value, in order; an iterator as
+-- input is drawn from only as far ahead as the buffer goes.
+function Pool:imap(f, seq, ...)
+  return start_stream(self, true, f, seq, ...)
+end
+
+function Pool:imap_unordered(f, seq, ...)
+  return start_stream(self, false, f, seq, ...)
 end
 
 -- apply(f [, args [, kwds]]): what f(args) gives.

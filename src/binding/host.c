@@ -67,6 +67,12 @@ static int host_process_cpu_count(lua_State *L) {
   return 1;
 }
 
+/* is_terminal(descriptor) */
+static int host_is_terminal(lua_State *L) {
+  lua_pushboolean(L, mp_os_is_terminal((int)luaL_checkinteger(L, 1)));
+  return 1;
+}
+
 static const luaL_Reg host_functions[] = {{"sleep", host_sleep},
                                           {"pause", host_pause},
                                           {"sleep_by", host_sleep_by},
@@ -76,6 +82,7 @@ static const luaL_Reg host_functions[] = {{"sleep", host_sleep},
                                           {"getppid", host_getppid},
                                           {"cpu_count", host_cpu_count},
                                           {"process_cpu_count", host_process_cpu_count},
+                                          {"is_terminal", host_is_terminal},
                                           {NULL, NULL}};
 
 void mp_lua_open_host(lua_State *L) {

@@ -228,4 +228,5 @@ void mp_lua_open_pool(lua_State *L) {
   mp_lua_functions(L, pool_functions);
   mp_lua_pool_open_submit(L);
   mp_lua_result_open(L);
+  mp_lua_stream_open(L);
 }

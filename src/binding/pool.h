@@ -56,26 +56,32 @@ enum failure_form {
   FAILED_UNSENT  /* raised a value that could not be sent; this is its text */
 };
 
+/* What waits for a task: the first word of the userdata in BOOK_TASKS. */
+enum sink { SINK_RESULT, SINK_STREAM };
+
 enum result_state { RESULT_OPEN, RESULT_DONE, RESULT_FAILED };
 
-/* User values of an AsyncResult. */
+/* User values of an AsyncResult; of a stream too. */
 enum result_value {
   RESULT_POOL = 1,
   RESULT_VALUE,    /* the value, the list of values, the error */
-  RESULT_EXTRAS,   /* {callback =, error_callback =, traceback =} or nil */
+  RESULT_EXTRAS,   /* {callback =, error_callback =, progress =, error =, traceback =} or nil */
   RESULT_FUNCTION, /* the function's record */
-  RESULT_VALUES = RESULT_FUNCTION
+  RESULT_TASKS,    /* of a map: the numbers of its tasks */
+  RESULT_VALUES = RESULT_TASKS
 };
 
 struct result {
+  enum sink sink;
   enum result_state state;
   bool many;         /* of a map: its value is a list */
   bool called;       /* has callbacks */
-  bool cancelled;
+  bool watched;      /* has a function that is told of each arrival */
   uint32_t tasks;    /* in flight */
   uint32_t chunk;    /* items in a task of a map */
   uint32_t values;   /* how many the call has returned */
   uint64_t count;    /* items of a map */
+  uint64_t done;     /* those that have arrived */
   uint64_t failed;   /* index of the first item that has failed so far; 0: none */
   uint64_t id;       /* of the task, or the first one */
 };
@@ -94,6 +100,16 @@ uint32_t mp_lua_pool_function(lua_State *L, int pool, int function);
 void mp_lua_pool_function_name(lua_State *L, int record);
 
 /* pool_submit.c */
+
+/* Raises ValueError unless the pool takes work. */
+void mp_lua_pool_running(lua_State *L, const struct pool *p);
+/* timeout and retries, at `index` and the next one. */
+void mp_lua_pool_limits(lua_State *L, int index, struct mp_task_options *o);
+/* Submits what was encoded, with its trailer, and ends it. */
+void mp_lua_pool_submit(lua_State *L, struct pool *p, struct mp_lua_parcel *task,
+                        const struct mp_task_options *o, uint64_t *id);
+/* Items in a task: as asked for at `index`, or for `count` items by Python's rule. */
+lua_Integer mp_lua_pool_chunk(lua_State *L, const struct pool *p, int index, lua_Integer count);
 void mp_lua_pool_open_submit(lua_State *L);
 
 /* pool_arrive.c */
@@ -106,14 +122,36 @@ void mp_lua_pool_drain(lua_State *L, int pool);
 void mp_lua_pool_fail(lua_State *L, int pool, const char *kind, const char *text);
 void mp_lua_pool_broke(lua_State *L, int pool);
 
+/* What arrived: the task, and the item at hand. */
+struct arrival {
+  struct mp_pool_result task;
+  struct mp_item item;
+  uint64_t index;   /* of the item in its map; 1 for a call */
+  uint64_t first;   /* of its task's first item */
+  bool single;      /* the item's bytes are one value, not a list of values */
+  int pool, result; /* stack indices */
+};
+/* Pushes the item's value, true; or its error and traceback, false. For items of maps. */
+bool mp_lua_pool_item(lua_State *L, struct arrival *a);
+
+/* pool_stream.c */
+
+/* Takes in the items of an arrival whose result is a stream. */
+void mp_lua_stream_arrive(lua_State *L, struct mp_handle *pool, struct arrival *a);
+/* The error is at that index: the stream at `stream` will get nothing more. */
+void mp_lua_stream_fail(lua_State *L, int stream, int error);
+void mp_lua_stream_open(lua_State *L);
+
 /* pool_result.c */
 
 /* Pushes a new result of the pool; the record of its function is on top, and is taken. */
 struct result *mp_lua_result_new(lua_State *L, int pool);
-/* The submitted task belongs to the result at `result`; its first item has that index. */
+/* The submitted task belongs to the result or stream at `result`; its first item has that index. */
 void mp_lua_result_expect(lua_State *L, int pool, int result, uint64_t id, lua_Integer place);
 /* Nothing more will come for it. */
 void mp_lua_result_over(lua_State *L, int pool, int result);
+/* Its callback, or what is told of its progress, is to be called. */
+void mp_lua_result_due(lua_State *L, int pool, int result);
 /* Keeps the value on top, which is popped, under that key. */
 void mp_lua_result_extra(lua_State *L, int result, const char *key);
 /* Cancels its tasks, running or not. Is there one that was not over? */
@@ -121,6 +159,8 @@ bool mp_lua_result_cancel(lua_State *L, int pool, int result);
 struct result *mp_lua_result_check(lua_State *L, int arg);
 /* Waits until the result is there (NULL: until nothing is in flight), calling what is due. */
 bool mp_lua_pool_wait(lua_State *L, int pool, const struct result *r, mp_deadline until);
+/* Waits until one task more is over, and takes it in. False: the time is up. */
+bool mp_lua_pool_step(lua_State *L, int pool, mp_deadline until);
 /* Calls the callbacks that are due, unless one is running. */
 void mp_lua_pool_call_back(lua_State *L, int pool);
 /* Raises what a callback has raised, if one has. */

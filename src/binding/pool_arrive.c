@@ -27,14 +27,6 @@ static void take_error(lua_State *L, int result, uint64_t index) {
 
 /* ---- items ---- */
 
-/* What arrived: the task, and the item at hand. */
-struct arrival {
-  struct mp_pool_result task;
-  struct mp_item item;
-  uint64_t index; /* of the item in its map; 1 for a call */
-  int pool, result; /* stack indices */
-};
-
 /* Pushes what the function of that name in result.lua makes of n values on top. */
 static void make_error(lua_State *L, const char *name, int n, int results) {
   mp_lua_require(L, "multiprocessing.result");
@@ -55,8 +47,7 @@ static int decode_failure(lua_State *L) {
 /* decode_item(arrival): its values. */
 static int decode_item(lua_State *L) {
   const struct arrival *a = (const struct arrival *)lua_touserdata(L, 1);
-  const struct result *r = (const struct result *)lua_touserdata(L, 2);
-  unsigned mode = MP_CODEC_FULL | (r->many ? 0u : (unsigned)MP_CODEC_VALUES);
+  unsigned mode = MP_CODEC_FULL | (a->single ? 0u : (unsigned)MP_CODEC_VALUES);
   return mp_lua_decode(L, a->item.parcel.bytes, a->item.parcel.length, mode);
 }
 
@@ -75,14 +66,14 @@ static int decode_task(lua_State *L) {
 }
 
 /* Pushes the text of what the worker was running: its function and arguments. */
-static void push_task_text(lua_State *L, struct arrival *a, uint64_t first) {
+static void push_task_text(lua_State *L, struct arrival *a) {
   int top = lua_gettop(L);
   lua_getiuservalue(L, a->result, RESULT_FUNCTION);
   if (lua_isnil(L, -1)) lua_pushliteral(L, "?");
   else mp_lua_pool_function_name(L, top + 1);
   lua_replace(L, top + 1);
   lua_settop(L, top + 1);
-  lua_pushinteger(L, (lua_Integer)(a->index - first + 1));
+  lua_pushinteger(L, (lua_Integer)(a->index - a->first + 1));
   lua_pushcfunction(L, decode_task);
   lua_pushlightuserdata(L, a);
   lua_pushvalue(L, a->pool);
@@ -91,14 +82,14 @@ static void push_task_text(lua_State *L, struct arrival *a, uint64_t first) {
 }
 
 /* Pushes the error of an item without bytes, and nil for its traceback. */
-static void push_end(lua_State *L, struct arrival *a, uint64_t first) {
+static void push_end(lua_State *L, struct arrival *a) {
   static const char *const names[] = {
     [MP_ITEM_LOST] = "lost", [MP_ITEM_TIMEOUT] = "late", [MP_ITEM_CANCELLED] = "cancelled"};
   int top = lua_gettop(L);
   if (a->item.status == INT32_MIN) lua_pushnil(L);
   else lua_pushinteger(L, a->item.status);
   lua_pushinteger(L, a->item.pid);
-  push_task_text(L, a, first);
+  push_task_text(L, a);
   make_error(L, names[a->item.kind], 3, 1);
   lua_pushnil(L);
   lua_settop(L, top + 2);
@@ -110,28 +101,26 @@ static void reading_failed(lua_State *L, int status) {
   lua_pushnil(L);
 }
 
-static void item_failed(lua_State *L, struct arrival *a, uint64_t first) {
-  if (a->item.kind == MP_ITEM_ERROR) {
-    lua_pushcfunction(L, decode_failure);
-    lua_pushlightuserdata(L, &a->item.parcel);
-    int status = lua_pcall(L, 1, 2, 0);
-    if (status != LUA_OK) reading_failed(L, status);
-  } else {
-    push_end(L, a, first);
+/* Pushes the error of an item that has no value, and its traceback. */
+static void push_failure(lua_State *L, struct arrival *a) {
+  if (a->item.kind != MP_ITEM_ERROR) {
+    push_end(L, a);
+    return;
   }
-  take_error(L, a->result, a->index);
+  lua_pushcfunction(L, decode_failure);
+  lua_pushlightuserdata(L, &a->item.parcel);
+  int status = lua_pcall(L, 1, 2, 0);
+  if (status != LUA_OK) reading_failed(L, status);
 }
 
-/* Pushes the item's values; gives their number, or -1 if there is an error in their place. */
-static int push_item(lua_State *L, struct arrival *a) {
+/* Pushes the item's values; gives their number, or -1: an error and its traceback. */
+static int push_values(lua_State *L, struct arrival *a) {
   int top = lua_gettop(L);
   lua_pushcfunction(L, decode_item);
   lua_pushlightuserdata(L, a);
-  lua_pushvalue(L, a->result);
-  int status = lua_pcall(L, 2, LUA_MULTRET, 0);
+  int status = lua_pcall(L, 1, LUA_MULTRET, 0);
   if (status == LUA_OK) return lua_gettop(L) - top;
   reading_failed(L, status);
-  take_error(L, a->result, a->index);
   return -1;
 }
 
@@ -139,6 +128,13 @@ static int push_item(lua_State *L, struct arrival *a) {
 static bool push_small(lua_State *L, const void *bytes, size_t n) {
   const unsigned char *p = (const unsigned char *)bytes;
   return mp_codec_decode_number(L, p, n) || mp_codec_decode_text(L, p, n);
+}
+
+bool mp_lua_pool_item(lua_State *L, struct arrival *a) {
+  const struct mp_parcel *p = &a->item.parcel;
+  if (a->item.kind == MP_ITEM_VALUE) return push_small(L, p->bytes, p->length) || push_values(L, a) == 1;
+  push_failure(L, a);
+  return false;
 }
 
 /* ---- a call ---- */
@@ -157,30 +153,27 @@ static void keep_values(lua_State *L, struct arrival *a, int n) {
 
 static void call_arrived(lua_State *L, struct arrival *a) {
   const struct mp_parcel *p = &a->item.parcel;
-  if (a->item.kind != MP_ITEM_VALUE) {
-    item_failed(L, a, 1);
-    return;
-  }
-  if (p->length > 1 && *(const unsigned char *)p->bytes == 0x91 &&
-      push_small(L, (const char *)p->bytes + 1, p->length - 1)) {
-    keep_values(L, a, 1);
-    return;
-  }
-  int n = push_item(L, a);
+  int n = -1;
+  if (a->item.kind != MP_ITEM_VALUE)
+    push_failure(L, a);
+  else if (p->length > 1 && *(const unsigned char *)p->bytes == 0x91 &&
+           push_small(L, (const char *)p->bytes + 1, p->length - 1))
+    n = 1;
+  else
+    n = push_values(L, a);
   if (n >= 0) keep_values(L, a, n);
+  else take_error(L, a->result, a->index);
 }
 
 /* ---- a chunk of a map ---- */
 
-static void chunk_arrived(lua_State *L, struct mp_handle *pool, struct arrival *a, uint64_t first) {
+static void chunk_arrived(lua_State *L, struct mp_handle *pool, struct arrival *a) {
   struct mp_item_cursor at = {0};
   lua_getiuservalue(L, a->result, RESULT_VALUE);
   int list = lua_gettop(L);
   for (; mp_pool_item(pool, &a->task, &at, &a->item); a->index++) {
-    const struct mp_parcel *p = &a->item.parcel;
-    if (a->item.kind != MP_ITEM_VALUE) item_failed(L, a, first);
-    else if (push_small(L, p->bytes, p->length) || push_item(L, a) == 1)
-      lua_rawseti(L, list, (lua_Integer)a->index);
+    if (mp_lua_pool_item(L, a)) lua_rawseti(L, list, (lua_Integer)a->index);
+    else take_error(L, a->result, a->index);
   }
   lua_settop(L, list - 1);
 }
@@ -207,6 +200,10 @@ static void push_result(lua_State *L, int pool, lua_Integer serial) {
   lua_remove(L, -2);
 }
 
+static bool is_stream(lua_State *L, int index) {
+  return *(const enum sink *)lua_touserdata(L, index) == SINK_STREAM;
+}
+
 /* One task less is in flight. */
 static void task_over(lua_State *L, struct arrival *a, lua_Integer serial) {
   struct pool *p = (struct pool *)lua_touserdata(L, a->pool);
@@ -216,7 +213,11 @@ static void task_over(lua_State *L, struct arrival *a, lua_Integer serial) {
   lua_rawseti(L, -2, serial);
   lua_pop(L, 1);
   p->open--;
-  if (--r->tasks > 0) return;
+  if (is_stream(L, a->result)) return;
+  if (--r->tasks > 0) {
+    if (r->watched) mp_lua_result_due(L, a->pool, a->result);
+    return;
+  }
   if (r->failed != 0) {
     r->state = RESULT_FAILED;
     lua_getiuservalue(L, a->result, RESULT_EXTRAS);
@@ -228,36 +229,39 @@ static void task_over(lua_State *L, struct arrival *a, lua_Integer serial) {
 }
 
 /* A task that has fewer items than it had values was cancelled before all of them ran. */
-static void read_task(lua_State *L, struct pool *p, struct arrival *a) {
+static void read_task(lua_State *L, struct mp_handle *pool, struct arrival *a) {
   struct result *r = (struct result *)lua_touserdata(L, a->result);
-  uint64_t first = take_place(L, a->pool, (lua_Integer)(a->task.id >> 32)), end = first + 1;
+  uint64_t end = a->first + (r->many ? r->chunk : 1);
   struct mp_item_cursor at = {0};
-  a->index = first;
+  if (r->many && end > r->count + 1) end = r->count + 1;
   if (r->many) {
-    chunk_arrived(L, p->base.handle, a, first);
-    end = first + r->chunk > r->count ? r->count + 1 : first + r->chunk;
-  } else if (mp_pool_item(p->base.handle, &a->task, &at, &a->item)) {
+    chunk_arrived(L, pool, a);
+  } else if (mp_pool_item(pool, &a->task, &at, &a->item)) {
     call_arrived(L, a);
     a->index++;
   }
+  r->done += end - a->first;
   if (a->index >= end) return;
   a->item = (struct mp_item){.kind = MP_ITEM_CANCELLED};
-  item_failed(L, a, first);
+  push_failure(L, a);
+  take_error(L, a->result, a->index);
 }
 
-/* Takes in a task that is over. */
 void mp_lua_pool_arrive(lua_State *L, int pool, const struct mp_pool_result *task) {
-  struct pool *p = (struct pool *)lua_touserdata(L, pool);
+  struct mp_handle *h = ((struct pool *)lua_touserdata(L, pool))->base.handle;
   lua_Integer serial = (lua_Integer)(task->id >> 32);
   int top = lua_gettop(L);
   luaL_checkstack(L, ROOM, NULL);
   struct arrival a = {.task = *task, .pool = pool, .result = top + 1};
   push_result(L, pool, serial);
   if (!lua_isnil(L, -1)) {
-    read_task(L, p, &a);
+    a.first = a.index = take_place(L, pool, serial);
+    a.single = is_stream(L, a.result) || ((const struct result *)lua_touserdata(L, a.result))->many;
+    if (is_stream(L, a.result)) mp_lua_stream_arrive(L, h, &a);
+    else read_task(L, h, &a);
     task_over(L, &a, serial);
   }
-  mp_pool_forget(p->base.handle, task);
+  mp_pool_forget(h, task);
   lua_settop(L, top);
 }
 
@@ -278,7 +282,8 @@ static void fail_all(lua_State *L, int pool) {
   for (lua_pushnil(L); lua_next(L, top + 3); lua_settop(L, top + 4)) {
     struct result *r = (struct result *)lua_touserdata(L, -1);
     int result = lua_gettop(L);
-    if (r->state != RESULT_OPEN) continue;
+    if (is_stream(L, result)) mp_lua_stream_fail(L, result, top + 1);
+    if (is_stream(L, result) || r->state != RESULT_OPEN) continue;
     r->state = RESULT_FAILED;
     r->tasks = 0;
     lua_pushvalue(L, top + 2);

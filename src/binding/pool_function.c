@@ -158,11 +158,29 @@ static bool push_local_name(lua_State *L, lua_Debug *ar, int function) {
   return false;
 }
 
-static bool push_global_name(lua_State *L, int function) {
-  lua_pushglobaltable(L);
+/* Pushes the function's key in the table on top. */
+static bool push_key(lua_State *L, int function) {
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
     if (!lua_rawequal(L, -1, function) || lua_type(L, -2) != LUA_TSTRING) continue;
     lua_pop(L, 1);
+    return true;
+  }
+  return false;
+}
+
+static bool push_global_name(lua_State *L, int function) {
+  lua_pushglobaltable(L);
+  return push_key(L, function);
+}
+
+/* A C function has no place in a file; a loaded module may have it. */
+static bool push_module_name(lua_State *L, int function) {
+  if (!lua_iscfunction(L, function)) return false;
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+    if (lua_type(L, -1) != LUA_TTABLE || lua_type(L, -2) != LUA_TSTRING) continue;
+    if (!push_key(L, function)) continue;
+    lua_pushfstring(L, "%s.%s", lua_tostring(L, -3), lua_tostring(L, -1));
     return true;
   }
   return false;
@@ -185,8 +203,9 @@ static void push_name(lua_State *L, int function) {
   int top = lua_gettop(L);
   memset(&ar, 0, sizeof ar);
   luaL_checkstack(L, 8, NULL);
-  if ((find_caller(L, &ar) && push_local_name(L, &ar, function)) || push_global_name(L, function)) {
-    lua_replace(L, top + 1);
+  if ((find_caller(L, &ar) && push_local_name(L, &ar, function)) ||
+      push_global_name(L, function) || push_module_name(L, function)) {
+    lua_copy(L, -1, top + 1);
     lua_settop(L, top + 1);
     return;
   }

@@ -27,7 +27,7 @@ void mp_lua_result_expect(lua_State *L, int pool, int result, uint64_t id, lua_I
   struct pool *p = (struct pool *)lua_touserdata(L, pool);
   struct result *r = (struct result *)lua_touserdata(L, result);
   lua_Integer serial = (lua_Integer)(id >> 32);
-  if (r->tasks++ == 0) r->id = id;
+  if (r->sink == SINK_RESULT && r->tasks++ == 0) r->id = id;
   p->open++;
   mp_lua_pool_book(L, pool, BOOK_TASKS);
   lua_pushvalue(L, result);
@@ -42,17 +42,20 @@ void mp_lua_result_expect(lua_State *L, int pool, int result, uint64_t id, lua_I
 
 /* ---- the end of a result ---- */
 
-void mp_lua_result_over(lua_State *L, int pool, int result) {
+void mp_lua_result_due(lua_State *L, int pool, int result) {
   struct pool *p = (struct pool *)lua_touserdata(L, pool);
-  struct result *r = (struct result *)lua_touserdata(L, result);
-  if (r->state == RESULT_OPEN) r->state = RESULT_DONE;
-  lua_pushnil(L);
-  lua_setiuservalue(L, result, RESULT_FUNCTION);
-  if (!r->called) return;
   mp_lua_pool_book(L, pool, BOOK_DUE);
   lua_pushvalue(L, result);
   lua_rawseti(L, -2, (lua_Integer)++p->due);
   lua_pop(L, 1);
+}
+
+void mp_lua_result_over(lua_State *L, int pool, int result) {
+  struct result *r = (struct result *)lua_touserdata(L, result);
+  if (r->state == RESULT_OPEN) r->state = RESULT_DONE;
+  lua_pushnil(L);
+  lua_setiuservalue(L, result, RESULT_FUNCTION);
+  if (r->called || r->watched) mp_lua_result_due(L, pool, result);
 }
 
 /* extras.key = the value on top, which is popped. */
@@ -79,10 +82,22 @@ static void push_values(lua_State *L, const struct result *r, int result) {
   lua_remove(L, list);
 }
 
-/* callback(result) */
+/* Tells how far the result at 1 is, if somebody wants to know. */
+static void call_progress(lua_State *L, const struct result *r) {
+  if (!r->watched || lua_getfield(L, 2, "progress") == LUA_TNIL) return;
+  lua_pushinteger(L, (lua_Integer)r->done);
+  lua_pushinteger(L, (lua_Integer)r->count);
+  lua_call(L, 2, 0);
+}
+
+/* call_one(result): its callback, if it is over. */
 static int call_one(lua_State *L) {
-  const struct result *r = (const struct result *)lua_touserdata(L, 1);
+  struct result *r = (struct result *)lua_touserdata(L, 1);
   lua_getiuservalue(L, 1, RESULT_EXTRAS);
+  call_progress(L, r);
+  lua_settop(L, 2);
+  if (r->state == RESULT_OPEN || !r->called) return 0;
+  r->called = false;
   lua_getfield(L, 2, r->state == RESULT_FAILED ? "error_callback" : "callback");
   if (lua_isnil(L, 3)) return 0;
   push_values(L, r, 1);
@@ -145,18 +160,25 @@ static bool is_over(const struct pool *p, const struct result *r) {
   return r != NULL ? r->state != RESULT_OPEN : p->open == 0;
 }
 
-bool mp_lua_pool_wait(lua_State *L, int pool, const struct result *r, mp_deadline until) {
+bool mp_lua_pool_step(lua_State *L, int pool, mp_deadline until) {
   struct pool *p = (struct pool *)lua_touserdata(L, pool);
   struct mp_pool_result task;
+  for (;;) {
+    int r = mp_pool_collect(p->base.handle, until, &task);
+    if (r == MP_INTERRUPTED && mp_lua_interrupt(L)) continue;
+    if (r == 0) mp_lua_pool_arrive(L, pool, &task);
+    else if (r == MP_BROKEN) mp_lua_pool_broke(L, pool);
+    return r == 0 || r == MP_BROKEN;
+  }
+}
+
+bool mp_lua_pool_wait(lua_State *L, int pool, const struct result *r, mp_deadline until) {
+  const struct pool *p = (const struct pool *)lua_touserdata(L, pool);
   pool = lua_absindex(L, pool);
   for (;;) {
     mp_lua_pool_call_back(L, pool);
     if (is_over(p, r)) return true;
-    int e = mp_pool_collect(p->base.handle, until, &task);
-    if (e == 0) mp_lua_pool_arrive(L, pool, &task);
-    else if (e == MP_BROKEN) mp_lua_pool_broke(L, pool);
-    else if (e == MP_INTERRUPTED) (void)mp_lua_interrupt(L);
-    else return false;
+    if (!mp_lua_pool_step(L, pool, until)) return false;
   }
 }
 
@@ -168,7 +190,7 @@ struct result *mp_lua_result_check(lua_State *L, int arg) {
   return r;
 }
 
-/* Waits for the result at argument 1; pushes its pool. */
+/* Waits for the result at argument 1. */
 static bool result_wait(lua_State *L, const struct result *r, mp_deadline until) {
   int top = lua_gettop(L);
   if (r->state != RESULT_OPEN && !r->called) return true;
@@ -233,12 +255,12 @@ static int result_traceback(lua_State *L) {
 
 bool mp_lua_result_cancel(lua_State *L, int pool, int result) {
   struct pool *p = (struct pool *)lua_touserdata(L, pool);
-  bool any = false;
+  const struct result *r = (const struct result *)lua_touserdata(L, result);
+  bool any = !r->many && mp_pool_cancel(p->base.handle, r->id, true) == 0;
   int top = lua_gettop(L);
-  mp_lua_pool_book(L, pool, BOOK_TASKS);
-  for (lua_pushnil(L); lua_next(L, top + 1); lua_pop(L, 1))
-    if (lua_rawequal(L, -1, result))
-      any |= mp_pool_cancel(p->base.handle, (uint64_t)lua_tointeger(L, -2), true) == 0;
+  if (lua_getiuservalue(L, result, RESULT_TASKS) == LUA_TTABLE)
+    for (lua_Integer i = 1; lua_rawgeti(L, -1, i) != LUA_TNIL; i++, lua_pop(L, 1))
+      any |= mp_pool_cancel(p->base.handle, (uint64_t)lua_tointeger(L, -1), true) == 0;
   lua_settop(L, top);
   if (any) mp_supervisor_notify(&p->supervisor);
   return any;

@@ -68,11 +68,16 @@ static void check_limit(lua_State *L, int index, struct mp_task_options *o) {
   if (o->timeout == 0) o->timeout = 1;
 }
 
+void mp_lua_pool_limits(lua_State *L, int index, struct mp_task_options *o) {
+  check_limit(L, index, o);
+  check_retries(L, index + 1, o);
+}
+
 static const struct mp_lua_condition closed[] = {{MP_CLOSED, "ValueError", "Pool not running"},
                                                  {0, NULL, NULL}};
 
-static void submit(lua_State *L, struct pool *p, struct mp_lua_parcel *task,
-                   const struct mp_task_options *o, uint64_t *id) {
+void mp_lua_pool_submit(lua_State *L, struct pool *p, struct mp_lua_parcel *task,
+                        const struct mp_task_options *o, uint64_t *id) {
   int r = mp_pool_submit(p->base.handle, &task->parcel, o, id);
   mp_lua_encode_done(task);
   if (r == MP_CLOSED && mp_pool_state(p->base.handle) == MP_POOL_BROKEN)
@@ -103,18 +108,26 @@ static int push_arguments(lua_State *L) {
   return (int)n;
 }
 
-static void keep_callbacks(lua_State *L, int result, struct result *r, int callback) {
-  if (lua_isnil(L, callback) && lua_isnil(L, callback + 1)) return;
-  lua_createtable(L, 0, 2);
+/* callback and error_callback stand at `callback` and the next index. `progress`: what is told of each
+** arrival, or 0. */
+static void keep_callbacks(lua_State *L, int result, int callback, int progress) {
+  struct result *r = (struct result *)lua_touserdata(L, result);
+  r->called = !lua_isnil(L, callback) || !lua_isnil(L, callback + 1);
+  r->watched = progress != 0 && !lua_isnil(L, progress);
+  if (!r->called && !r->watched) return;
+  lua_createtable(L, 0, 3);
+  if (r->watched) {
+    lua_pushvalue(L, progress);
+    lua_setfield(L, -2, "progress");
+  }
   lua_pushvalue(L, callback);
   lua_setfield(L, -2, "callback");
   lua_pushvalue(L, callback + 1);
   lua_setfield(L, -2, "error_callback");
   lua_setiuservalue(L, result, RESULT_EXTRAS);
-  r->called = true;
 }
 
-static void check_running(lua_State *L, const struct pool *p) {
+void mp_lua_pool_running(lua_State *L, const struct pool *p) {
   enum mp_pool_state state = mp_pool_state(p->base.handle);
   if (state == MP_POOL_CLOSED || state == MP_POOL_TERMINATED)
     mp_lua_raise(L, "ValueError", "Pool not running");
@@ -128,20 +141,19 @@ static int pool_apply_async(lua_State *L) {
   uint64_t id;
   spread_options(L);
   if (lua_isnil(L, ARG_FUNCTION)) mp_lua_raise(L, "TypeError", "func must be a function, got nil");
-  check_limit(L, ARG_TIMEOUT, &o);
-  check_retries(L, ARG_RETRIES, &o);
-  check_running(L, p);
+  mp_lua_pool_limits(L, ARG_TIMEOUT, &o);
+  mp_lua_pool_running(L, p);
   struct task_trailer trailer = {mp_lua_pool_function(L, ARG_POOL, ARG_FUNCTION), FORM_CALL};
-  struct result *r = mp_lua_result_new(L, ARG_POOL);
+  (void)mp_lua_result_new(L, ARG_POOL);
   int result = lua_gettop(L);
-  keep_callbacks(L, result, r, ARG_CALLBACK);
+  keep_callbacks(L, result, ARG_CALLBACK, 0);
   mp_lua_pool_book(L, ARG_POOL, BOOK_PRESENT);
   int n = push_arguments(L);
   struct mp_codec_request what = {result + 2, n, MP_CODEC_FULL | MP_CODEC_VALUES, "args"};
   mp_lua_encode_carry(L, &what, result + 1, &task);
   task.parcel.tail = &trailer;
   task.parcel.tail_length = sizeof trailer;
-  submit(L, p, &task, &o, &id);
+  mp_lua_pool_submit(L, p, &task, &o, &id);
   lua_settop(L, result);
   mp_lua_result_expect(L, ARG_POOL, result, id, 1);
   return 1;
@@ -150,7 +162,7 @@ static int pool_apply_async(lua_State *L) {
 /* ---- maps ---- */
 
 enum { MAP_POOL = 1, MAP_FUNCTION, MAP_LIST, MAP_COUNT, MAP_CHUNK, MAP_FORM, MAP_CALLBACK,
-       MAP_ERROR_CALLBACK, MAP_TIMEOUT, MAP_RETRIES, MAP_PRESENT, MAP_RESULT };
+       MAP_ERROR_CALLBACK, MAP_TIMEOUT, MAP_RETRIES, MAP_PROGRESS, MAP_PRESENT, MAP_RESULT };
 
 static void submit_chunk(lua_State *L, struct pool *p, lua_Integer from,
                          const struct mp_task_options *o, struct task_trailer *trailer) {
@@ -161,17 +173,20 @@ static void submit_chunk(lua_State *L, struct pool *p, lua_Integer from,
   mp_lua_encode_slice(L, &what, range, MAP_PRESENT, &task);
   task.parcel.tail = trailer;
   task.parcel.tail_length = sizeof *trailer;
-  submit(L, p, &task, o, &id);
+  mp_lua_pool_submit(L, p, &task, o, &id);
   lua_settop(L, MAP_RESULT);
   mp_lua_result_expect(L, MAP_POOL, MAP_RESULT, id, from);
+  lua_getiuservalue(L, MAP_RESULT, RESULT_TASKS);
+  lua_pushinteger(L, (lua_Integer)id);
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  lua_pop(L, 1);
 }
 
-/* Python's rule: four chunks for each worker. */
-static lua_Integer chunk_of(lua_State *L, const struct pool *p, lua_Integer count) {
-  lua_Integer chunk = luaL_optinteger(L, MAP_CHUNK, 0), most = (lua_Integer)1 << 24;
-  if (!lua_isnil(L, MAP_CHUNK) && chunk < 1)
+lua_Integer mp_lua_pool_chunk(lua_State *L, const struct pool *p, int index, lua_Integer count) {
+  lua_Integer chunk = luaL_optinteger(L, index, 0), most = (lua_Integer)1 << 24;
+  if (!lua_isnil(L, index) && chunk < 1)
     mp_lua_raise(L, "ValueError", "chunksize must be at least 1, got %I", (LUAI_UACINT)chunk);
-  if (chunk == 0) chunk = (count + p->workers * 4 - 1) / (p->workers * 4);
+  if (chunk == 0) chunk = (count + p->workers * 4 - 1) / (p->workers * 4); /* Python's rule */
   if (chunk > most) chunk = most;
   return chunk < 1 ? 1 : chunk;
 }
@@ -184,8 +199,7 @@ static int map_submit(lua_State *L) {
   struct mp_task_options o = {.count = r->chunk};
   struct task_trailer trailer = {(uint32_t)lua_tointeger(L, -1),
                                  (uint32_t)luaL_checkinteger(L, MAP_FORM)};
-  check_limit(L, MAP_TIMEOUT, &o);
-  check_retries(L, MAP_RETRIES, &o);
+  mp_lua_pool_limits(L, MAP_TIMEOUT, &o);
   for (lua_Integer from = 1; from <= count; from += r->chunk) {
     if (count - from + 1 < (lua_Integer)o.count) o.count = (uint32_t)(count - from + 1);
     submit_chunk(L, p, from, &o, &trailer);
@@ -212,15 +226,18 @@ static struct result *map_result(lua_State *L, lua_Integer count, lua_Integer ch
   lua_pushinteger(L, count);
   lua_setfield(L, -2, "n");
   lua_setiuservalue(L, MAP_RESULT, RESULT_VALUE);
+  lua_newtable(L);
+  lua_setiuservalue(L, MAP_RESULT, RESULT_TASKS);
   return r;
 }
 
-/* pool_map(pool, func, list, count, chunk, form, callback, error_callback, timeout, retries) */
+/* pool_map(pool, func, list, count, chunk, form, callback, error_callback, timeout, retries,
+** progress) */
 static int pool_map(lua_State *L) {
   struct pool *p = mp_lua_pool_check(L, MAP_POOL);
-  lua_settop(L, MAP_RETRIES);
-  check_running(L, p);
-  lua_Integer count = luaL_checkinteger(L, MAP_COUNT), chunk = chunk_of(L, p, count);
+  lua_settop(L, MAP_PROGRESS);
+  mp_lua_pool_running(L, p);
+  lua_Integer count = luaL_checkinteger(L, MAP_COUNT), chunk = mp_lua_pool_chunk(L, p, MAP_CHUNK, count);
   mp_lua_pool_book(L, MAP_POOL, BOOK_PRESENT);
   uint32_t function = mp_lua_pool_function(L, MAP_POOL, MAP_FUNCTION);
   struct result *r = map_result(L, count, chunk);
@@ -228,8 +245,8 @@ static int pool_map(lua_State *L) {
     r->state = RESULT_DONE;
     return 1;
   }
+  keep_callbacks(L, MAP_RESULT, MAP_CALLBACK, MAP_PROGRESS);
   map_submit_all(L, function);
-  keep_callbacks(L, MAP_RESULT, r, MAP_CALLBACK);
   return 1;
 }
 

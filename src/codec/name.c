@@ -190,11 +190,33 @@ static int module_load(lua_State *L, const char *module, size_t n) {
   return 0;
 }
 
+/* fetch(module, field): a module may load its fields when they are asked for. */
+static int fetch(lua_State *L) {
+  push_loaded(L, lua_tostring(L, 1), lua_rawlen(L, 1));
+  lua_pushvalue(L, 2);
+  lua_gettable(L, -2);
+  return 1;
+}
+
+/* Replaces the nil on top by what the module gives for the name's second part, if that is the last. */
+static void name_fetch(lua_State *L, const char *name, size_t n) {
+  size_t first = part_length(name, name + n);
+  if (first == 0 || first >= n || memchr(name + first + 1, 0, n - first - 1) != NULL) return;
+  lua_settop(L, -2);
+  lua_pushcfunction(L, fetch);
+  lua_pushlstring(L, name, first);
+  lua_pushlstring(L, name + first + 1, n - first - 1);
+  if (lua_pcall(L, 2, 1, 0) == LUA_OK) return;
+  lua_settop(L, -2);
+  lua_pushnil(L);
+}
+
 int mp_name_find(lua_State *L, const char *name, size_t n) {
   size_t first = part_length(name, name + n);
   const char *what;
   if (!module_load(L, name, first)) return 0;
   mp_name_push(L, name, n);
+  if (lua_isnil(L, -1)) name_fetch(L, name, n);
   if (!lua_isnil(L, -1)) return 1;
   what = first > 0 || n == 0 ? name : name + 1;
   lua_pushfstring(L, "'%s' has no field of that name here", what);

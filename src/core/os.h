@@ -177,6 +177,9 @@ void mp_os_signal_reset(int sig); /* the same for one signal, without handler an
 /* For a child: standard input is the null device, and what was read ahead of it is forgotten. */
 int mp_os_stdin_null(void);
 
+/* Is that descriptor a terminal? */
+int mp_os_is_terminal(int fd);
+
 /* Is there buffered output on one of the standard streams? */
 int mp_os_output_pending(void);
 

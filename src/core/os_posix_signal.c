@@ -82,6 +82,10 @@ int mp_os_stdin_null(void) {
   return r;
 }
 
+int mp_os_is_terminal(int fd) {
+  return isatty(fd) == 1;
+}
+
 int mp_os_output_pending(void) {
   return __fpending(stdout) > 0 || __fpending(stderr) > 0;
 }
