@@ -23,7 +23,7 @@ local function complained(target)
   local name = helper.temporary()
   local p = ran(function()
     io.stderr:close()
-    io.stderr = assert(io.open(name, "w"))
+    io.stderr = assert(io.open(name, "w")) -- luacheck: ignore 122
     target()
   end)
   local file <close> = assert(io.open(name))

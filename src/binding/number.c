@@ -106,7 +106,7 @@ static mp_number integer_check(lua_State *L, int index, const struct mp_lua_site
   n.i = lua_tointegerx(L, index, &whole);
   if (!whole) {
     lua_Number f = lua_tonumber(L, index);
-    bool large = f >= 0x1p63 || f < -0x1p63;
+    bool large = f >= 9223372036854775808.0 || f < -9223372036854775808.0;
     lua_pushvalue(L, index);
     if (large) mp_lua_number_range(L, site);
     const char *shown = mp_lua_show(L, -1);

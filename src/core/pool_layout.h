@@ -77,8 +77,8 @@ struct pool {
   mp_w32 initializer_error;          /* message, or none */
   mp_w32 unready;                    /* atomic: workers started since the last one came up */
   mp_w32 supervisor;                 /* tag */
-  struct mp_park work MP_ALIGNED(MP_CACHE_LINE);    /* workers wait for tasks */
-  struct mp_park results MP_ALIGNED(MP_CACHE_LINE); /* the creator waits for results */
+  struct mp_park work;    /* workers wait for tasks */
+  struct mp_park results; /* the creator waits for results */
 };
 
 static inline struct pool *pool_of(const struct mp_handle *h) {
