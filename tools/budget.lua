@@ -1,5 +1,6 @@
 -- The size budget: no function over 60 lines, no C function with more than 5 parameters, no
--- file of src or lua over 450 lines, but for the one header that C hosts include. The C side of functions is clang-tidy's
+-- file of src or lua over 450 lines, but for the one header that C hosts include. The C side of
+-- functions is clang-tidy's
 -- (readability-function-size); this looks at the Lua side, by the compiler's own listing, and
 -- at files. usage: lua5.4 tools/budget.lua
 
