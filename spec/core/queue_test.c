@@ -4,6 +4,8 @@
 #include "../../src/core/queue.h"
 #include "test.h"
 
+#include <pthread.h>
+
 static struct mp_context *open_context(void) {
   struct mp_context *c;
   struct mp_context_options o = {.memory = 128 << 20, .space = 256 << 20};
@@ -632,6 +634,57 @@ TEST(shutdown_wakes_all_who_wait) {
   for (int i = 0; i < 3; i++) reap(c, k[i]);
   CHECK(test_now() - begin < TOLERANCE);
   mp_context_tend(c, true);
+  mp_queue_close(q);
+  end_context(c);
+}
+
+/* ---- threads in the place of processes, for ThreadSanitizer ---- */
+
+struct actor {
+  mp_queue *q;
+  uint64_t number, count;
+};
+
+static void *produce_in_thread(void *arg) {
+  struct actor *a = arg;
+  for (uint64_t i = 0; i < EACH / 4; i++) {
+    uint64_t n = a->number << 32 | i;
+    unsigned char bytes[100] = {0};
+    memcpy(bytes, &n, sizeof n);
+    CHECK_EQ(put_bytes(a->q, bytes, i % 10 == 0 ? 100 : 8, MP_FOREVER), 0);
+  }
+  return NULL;
+}
+
+static void *consume_in_thread(void *arg) {
+  struct actor *a = arg;
+  uint64_t last[2] = {0}, n;
+  mp_letter l;
+  while (mp_queue_get(a->q, MP_FOREVER, &l) == 0) {
+    memcpy(&n, l.parcel.bytes, sizeof n);
+    mp_letter_free(a->q->context, &l);
+    CHECK(n >> 32 < 2 && (n & 0xffffffff) + 1 > last[n >> 32]);
+    last[n >> 32] = (n & 0xffffffff) + 1;
+    a->count++;
+  }
+  return NULL;
+}
+
+TEST(two_threads_put_and_two_get) {
+  struct mp_context *c = open_context(), *own[4];
+  mp_queue *q = new_queue(c, 20, 0, MP_QUEUE_JOINABLE);
+  struct actor a[4];
+  pthread_t t[4];
+  for (uint64_t i = 0; i < 4; i++) {
+    own[i] = open_context();
+    a[i] = (struct actor){same_queue(own[i], q), i, 0};
+    pthread_create(&t[i], NULL, i < 2 ? produce_in_thread : consume_in_thread, &a[i]);
+  }
+  for (int i = 0; i < 2; i++) pthread_join(t[i], NULL);
+  mp_queue_shutdown(q, 0);
+  for (int i = 2; i < 4; i++) pthread_join(t[i], NULL);
+  CHECK_EQ(a[2].count + a[3].count, EACH / 2);
+  for (int i = 0; i < 4; i++) mp_context_close(own[i]);
   mp_queue_close(q);
   end_context(c);
 }
