@@ -176,14 +176,15 @@ static int get_try(struct mp_context *c, struct queue *q, struct take *t) {
 static int get_wait(struct mp_context *c, struct queue *q, struct queue_wait *w) {
   w->seen = w64_get_acquire(&q->head);
   if (w64_get_acquire(w->word) != w->seen) return 0;
-  if (w->nap == 0 && mp_park_spin64(c, w->word, w->seen)) return 0;
+  if (w->nap == 0 && mp_queue_look_on(c, w)) return 0;
   return mp_queue_sleep(c, q, &q->not_empty, w);
 }
 
 static int get_step(struct mp_context *c, struct queue *q, struct take *t, mp_deadline until) {
-  struct queue_wait w = {&q->tail, 0, until, 0};
+  struct queue_wait w = queue_wait_get(c, q, until);
   for (bool last = until == MP_NOW;;) {
     int r = get_try(c, q, t);
+    if (w.since != 0 && r == 0) mp_queue_wait_over(&w);
     if (mp_likely(r != MP_EMPTY)) return r;
     if (last) return until == MP_NOW ? MP_EMPTY : MP_TIMEOUT;
     r = get_wait(c, q, &w);
@@ -207,7 +208,7 @@ int mp_queue_get_within(mp_queue *h, size_t max, mp_deadline until, mp_letter *o
 
 int mp_queue_poll(mp_queue *h, mp_deadline until) {
   struct queue *q = queue_of(h);
-  struct queue_wait w = {&q->tail, 0, until, 0};
+  struct queue_wait w = queue_wait_get(h->context, q, until);
   for (bool last = until == MP_NOW;;) {
     uint64_t head = w64_get_acquire(&q->head);
     if (w32_get_acquire(&q->closed) != QUEUE_OPEN || w64_get_acquire(&q->tail) != head) return 0;

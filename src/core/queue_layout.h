@@ -104,8 +104,25 @@ struct queue_wait {
   const mp_w64 *word;
   uint64_t seen;
   mp_deadline until;
-  unsigned nap; /* how many there were */
+  struct mp_patience *patience;
+  int64_t since; /* when it began; 0: not yet */
+  unsigned nap;  /* how many there were */
 };
+
+static inline struct queue_wait queue_wait_put(struct mp_context *c, struct queue *q,
+                                               mp_deadline until) {
+  return (struct queue_wait){.word = &q->head, .until = until, .patience = &c->patience[0]};
+}
+static inline struct queue_wait queue_wait_get(struct mp_context *c, struct queue *q,
+                                               mp_deadline until) {
+  return (struct queue_wait){.word = &q->tail, .until = until, .patience = &c->patience[1]};
+}
+
+/* Reads the word again and again for a while; true when it has changed. */
+bool mp_queue_look_on(struct mp_context *c, struct queue_wait *w);
+
+/* The wait was not in vain: learns how long it was. */
+void mp_queue_wait_over(struct queue_wait *w);
 
 /* Sleeps on `park` while nothing has come of it and the queue is open; else as mp_park_wait. */
 MP_MUST_USE int mp_queue_sleep(struct mp_context *c, struct queue *q, struct mp_park *park,

@@ -150,7 +150,7 @@ static int put_try(struct mp_context *c, struct queue *q, struct put *p) {
 ** is much room, so that neither side is woken for each message where the other is fast. */
 static int put_wait(struct mp_context *c, struct queue *q, struct queue_wait *w) {
   if (w->nap > 0) return mp_queue_sleep(c, q, &q->not_full, w);
-  if (mp_park_spin64(c, w->word, w->seen)) return 0;
+  if (mp_queue_look_on(c, w)) return 0;
   struct queue_wait doze = *w;
   doze.until = mp_clock_cap(w->until, DROWSY_NS);
   int r = mp_queue_sleep(c, q, &q->drowsy, &doze);
@@ -160,10 +160,11 @@ static int put_wait(struct mp_context *c, struct queue *q, struct queue_wait *w)
 
 /* Puts one step's worth, at least, of what is ready. */
 static int put_step(struct mp_context *c, struct queue *q, struct put *p, mp_deadline until) {
-  struct queue_wait w = {&q->head, 0, until, 0};
+  struct queue_wait w = queue_wait_put(c, q, until);
   for (bool last = until == MP_NOW;;) {
     int r = put_try(c, q, p);
     if (r == PUT_GROW) continue;
+    if (w.since != 0 && r == 0) mp_queue_wait_over(&w);
     if (r != MP_FULL) return r;
     if (last) return until == MP_NOW ? MP_FULL : MP_TIMEOUT;
     w.seen = p->head;

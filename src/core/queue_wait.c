@@ -6,9 +6,59 @@
 ** Both sums only grow and neither passes the tail, so reading them first and the tail last, without
 ** a lock, finds equality only where it was true. A task_done of somebody who holds no message is
 ** charged to the next participant that dies holding one (borrowed).
+** Before it sleeps, a participant reads on for a while: twice as long as its waits took of late, if
+** that is about the cost of a wake-up. So two that answer each other promptly, having been put to
+** sleep once, find back to answering without sleep; whoever waits long hardly burns anything. Where
+** the processors are busy, looking on only keeps the other from running: after each time in vain it
+** is left out twice as often.
 ** Death: a participant's that holds messages adds them to `lost`; its cleaner's is repeated.
 */
 #include "queue_layout.h"
+
+#include "clock.h"
+
+#define LOOK_LEAST INT64_C(4000) /* ns; about one futex wake */
+#define LOOK_MOST INT64_C(100000)
+#define WAIT_LONG INT64_C(400000) /* a longer wait says no more than this */
+#define BACKOFF_MOST 1023u
+
+static bool look(const struct queue_wait *w, int64_t now, int64_t length) {
+  for (int64_t end = now + length; now < end; now = mp_clock_now()) {
+    for (int i = 0; i < 16; i++) {
+      if (w64_get_acquire(w->word) != w->seen) return true;
+      mp_cpu_relax();
+    }
+  }
+  return false;
+}
+
+/* May we look on longer than a wake-up costs? How long, or 0. */
+static int64_t look_length(struct mp_patience *p) {
+  int64_t length = p->usual * INT64_C(2);
+  if (length <= LOOK_LEAST || length > LOOK_MOST) return 0;
+  if (p->skip == 0) return length;
+  p->skip--;
+  return 0;
+}
+
+bool mp_queue_look_on(struct mp_context *c, struct queue_wait *w) {
+  struct mp_patience *p = w->patience;
+  int64_t now = mp_clock_now();
+  if (w->since == 0) w->since = now;
+  if (!c->spins) return false;
+  int64_t length = look_length(p);
+  bool came = look(w, now, length != 0 ? length : LOOK_LEAST);
+  if (length == 0) return came;
+  p->backoff = came ? 0 : p->backoff < BACKOFF_MOST ? p->backoff * 2 + 1 : BACKOFF_MOST;
+  p->skip = p->backoff;
+  return came;
+}
+
+void mp_queue_wait_over(struct queue_wait *w) {
+  int64_t length = mp_clock_now() - w->since, usual = w->patience->usual;
+  if (length > WAIT_LONG) length = WAIT_LONG;
+  w->patience->usual = (uint32_t)(usual + (length - usual) / 4);
+}
 
 int mp_queue_sleep(struct mp_context *c, struct queue *q, struct mp_park *park,
                    struct queue_wait *w) {
