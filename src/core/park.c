@@ -17,10 +17,43 @@
 
 #define NAP_FIRST INT64_C(20000000) /* 20 ms */
 #define NAP_LAST INT64_C(500000000) /* 500 ms */
-#define SPIN_NS 4000                /* about one futex wake: longer, and sleeping is cheaper */
+#define SPIN_SHORT 4000             /* ns; about one futex wake */
+#define SPIN_LONG 30000             /* what a sleeper takes to wake and answer, and some more */
+#define PAUSE_FIRST 16              /* sleeps between one long spin that failed and the next */
+#define PAUSE_LAST 4096
 
 static int64_t nap_length(unsigned nap) {
   return nap < 5 ? NAP_FIRST << nap : NAP_LAST;
+}
+
+/* A spin was in vain and we slept: would a longer one have been enough? Two that answer each other
+** must not both sleep for good because each is woken later than the other spins. But where a long
+** spin fails, the other one may wait for our very processor: then it is left alone for a while. */
+static void spin_learn(struct mp_context *c) {
+  int64_t waited = mp_clock_now() - c->spun_at;
+  c->spun_at = 0;
+  if (c->spins_long) {
+    c->spins_long = false;
+    if (c->spin_backoff == 0) c->spin_backoff = PAUSE_FIRST;
+    c->spin_pause = c->spin_backoff;
+    if (c->spin_backoff < PAUSE_LAST) c->spin_backoff *= 2;
+  } else if (c->spin_pause > 0) {
+    c->spin_pause--;
+  } else if (waited <= SPIN_LONG) {
+    c->spins_long = true;
+  }
+}
+
+/* Begins a spin: when is it to end? */
+static int64_t spin_end(struct mp_context *c) {
+  c->spun_at = mp_clock_now();
+  return c->spun_at + (c->spins_long ? SPIN_LONG : SPIN_SHORT);
+}
+
+static bool spin_won(struct mp_context *c) {
+  c->spun_at = 0;
+  if (c->spins_long) c->spin_backoff = PAUSE_FIRST;
+  return true;
 }
 
 static bool park_interrupted(struct mp_context *c) {
@@ -37,6 +70,7 @@ int mp_park_wait(struct mp_context *c, struct mp_park *p, uint32_t seq, mp_deadl
   w64_put(&c->slot->waits, mp_offset_of(c, p));
   int r = mp_os_futex_wait(&p->seq.v_, seq, wake_up);
   w64_put(&c->slot->waits, 0);
+  if (c->spun_at != 0) spin_learn(c);
   if (r == -EINTR || r == MP_TIMEOUT) {
     if (park_interrupted(c)) return MP_INTERRUPTED;
     if (r == MP_TIMEOUT && wake_up != until && c->tend != NULL) c->tend(c);
@@ -55,22 +89,22 @@ void mp_park_wake_slow(struct mp_context *c, struct mp_park *p, uint32_t n) {
   if ((seen & MP_PARK_BELLS) && c->ring != NULL) c->ring(c, p);
 }
 
-bool mp_park_spin32(const struct mp_context *c, const mp_w32 *word, uint32_t seen) {
+bool mp_park_spin32(struct mp_context *c, const mp_w32 *word, uint32_t seen) {
   if (!c->spins) return false;
-  for (int64_t end = mp_clock_now() + SPIN_NS; mp_clock_now() < end;) {
+  for (int64_t end = spin_end(c); mp_clock_now() < end;) {
     for (int i = 0; i < 16; i++) {
-      if (w32_get_acquire(word) != seen) return true;
+      if (w32_get_acquire(word) != seen) return spin_won(c);
       mp_cpu_relax();
     }
   }
   return false;
 }
 
-bool mp_park_spin64(const struct mp_context *c, const mp_w64 *word, uint64_t seen) {
+bool mp_park_spin64(struct mp_context *c, const mp_w64 *word, uint64_t seen) {
   if (!c->spins) return false;
-  for (int64_t end = mp_clock_now() + SPIN_NS; mp_clock_now() < end;) {
+  for (int64_t end = spin_end(c); mp_clock_now() < end;) {
     for (int i = 0; i < 16; i++) {
-      if (w64_get_acquire(word) != seen) return true;
+      if (w64_get_acquire(word) != seen) return spin_won(c);
       mp_cpu_relax();
     }
   }

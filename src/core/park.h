@@ -48,9 +48,10 @@ static inline void mp_park_wake(struct mp_context *c, struct mp_park *p, uint32_
   if (mp_unlikely(w32_get(&p->waiting) != 0)) mp_park_wake_slow(c, p, n);
 }
 
-/* Reads `word` again and again for a few microseconds, where that may help: true as soon as it
-** is not `seen`. Not on one processor. */
-bool mp_park_spin32(const struct mp_context *c, const mp_w32 *word, uint32_t seen);
-bool mp_park_spin64(const struct mp_context *c, const mp_w64 *word, uint64_t seen);
+/* Reads `word` again and again for a few microseconds, longer where that was found to help: true as
+** soon as it is not `seen`. Not on one processor. Before a first mp_park_wait, which learns from what
+** became of it. */
+bool mp_park_spin32(struct mp_context *c, const mp_w32 *word, uint32_t seen);
+bool mp_park_spin64(struct mp_context *c, const mp_w64 *word, uint64_t seen);
 
 #endif

@@ -102,6 +102,11 @@ struct mp_context {
   uint32_t pending, doomed;    /* bit k: slot->pending[k] (doomed[k]) is in use */
   bool locked;                 /* holds an internal mutex: never more than one */
   bool spins;                  /* may wait a little with the processor in hand (park.c) */
+  /* park.c: */
+  bool spins_long;             /* a long spin is worth its while */
+  uint32_t spin_pause;         /* sleeps before the next long one is tried */
+  uint32_t spin_backoff;       /* what the pause will be if it fails */
+  int64_t spun_at;             /* when the last spin began that nothing came of; 0: none */
   uint32_t heap_activity;      /* heap_run.c: what the heap had seen at our last trim */
   int32_t pid;                 /* of this process, as in mp_slot.who */
   const uint32_t *guard;       /* wiped by fork: 0 or a newer number in a child */
