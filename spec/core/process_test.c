@@ -519,6 +519,8 @@ static void start_daemon(mp_context *c) {
   (void)started(c, &daemon_options, says_its_pid_and_sleeps);
 }
 
+TEST(a_daemon_ends_with_its_killed_parent) { daemon_ends_with_its_parent(start_daemon); }
+#ifndef __SANITIZE_THREAD__ /* it has a thread of its own, and none may be made after a fork */
 static void *start_in_thread(void *c) {
   mp_context *own = context(); /* each thread has its own participant */
   (void)c;
@@ -532,13 +534,13 @@ static void start_daemon_by_thread(mp_context *c) {
   CHECK_EQ(pthread_join(thread, NULL), 0); /* the starter is gone, its process lives */
 }
 
-TEST(a_daemon_ends_with_its_killed_parent) { daemon_ends_with_its_parent(start_daemon); }
 TEST(a_thread_may_start_a_daemon_and_end) { daemon_ends_with_its_parent(start_daemon_by_thread); }
 
 static void thread_daemon_without_pidfds(void) {
   daemon_ends_with_its_parent(start_daemon_by_thread);
 }
 TEST(a_threads_daemon_without_pidfds) { without("pidfd_open", thread_daemon_without_pidfds); }
+#endif
 
 static int sleeps_a_little(mp_context *c) {
   (void)c;
@@ -630,7 +632,7 @@ static void *wait_at_pipe(void *arg) {
   return NULL;
 }
 
-TEST(threads_are_counted) {
+PLAIN_TEST(threads_are_counted) {
   pthread_t thread;
   CHECK_EQ(pipe(tell), 0);
   CHECK_EQ(mp_os_threads(), 1);
