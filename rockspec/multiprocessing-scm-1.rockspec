@@ -15,6 +15,7 @@ build = {
     ["multiprocessing.core"] = {
       sources = {
         "src/binding/array.c",
+        "src/binding/async_result.c",
         "src/binding/barrier.c",
         "src/binding/condition.c",
         "src/binding/connection.c",
@@ -115,6 +116,7 @@ build = {
     ["multiprocessing.connection"] = "lua/multiprocessing/connection.lua",
     ["multiprocessing.context"] = "lua/multiprocessing/context.lua",
     ["multiprocessing.errors"] = "lua/multiprocessing/errors.lua",
+    ["multiprocessing.futures"] = "lua/multiprocessing/futures.lua",
     ["multiprocessing"] = "lua/multiprocessing/init.lua",
     ["multiprocessing.log"] = "lua/multiprocessing/log.lua",
     ["multiprocessing.pool"] = "lua/multiprocessing/pool.lua",

@@ -9,7 +9,7 @@ local mp = {_VERSION = "multiprocessing 0.1"}
 local home = {}
 
 -- Names that are modules themselves.
-local whole = {connection = true}
+local whole = {connection = true, futures = true}
 
 local function names(module, list)
   for name in list:gmatch("%S+") do home[name] = module end

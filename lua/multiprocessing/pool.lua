@@ -22,17 +22,74 @@ local function positive(value, name)
   return value
 end
 
--- Pool([processes [, initializer [, initargs [, maxtasksperchild]]]]), or one table.
-function pool.Pool(...)
-  local processes, initializer, initargs, maxtasks, memory = read_options(...)
+-- A pool; of an executor, whose lost tasks are called so.
+function pool.make(executor, processes, initializer, initargs, maxtasks, memory)
   processes = positive(processes, "the number of processes") or core.process_cpu_count()
   positive(maxtasks, "maxtasksperchild")
   positive(memory, "max_memory_per_child")
   process.prepare_fork()
-  local new = core.pool_new(processes, maxtasks or 0, memory or 0)
+  local new = core.pool_new(processes, maxtasks or 0, memory or 0, executor)
   local enter = process.worker_maker(processes)
   core.pool_start(new, enter, initializer, initargs)
   return new
+end
+
+-- Pool([processes [, initializer [, initargs [, maxtasksperchild]]]]), or one table.
+function pool.Pool(...)
+  return pool.make(false, read_options(...))
+end
+
+-- ---- callbacks while the program sleeps or waits ----
+
+local listening = setmetatable({}, {__mode = "k"}) -- pools that have had callbacks
+
+local function expecting()
+  local list
+  for one in pairs(listening) do
+    if core.pool_expects(one) then
+      list = list or {}
+      list[#list + 1] = one
+    end
+  end
+  return list
+end
+
+local function left(stop)
+  return math.max(0, stop - core.monotonic())
+end
+
+local function sleep(seconds)
+  local stop = core.monotonic() + seconds
+  repeat
+    local list = expecting()
+    if not list then return core.pause(left(stop)) end
+    for _, one in ipairs(core.wait(list, left(stop))) do core.pool_take_in(one) end
+  until left(stop) == 0
+end
+
+-- From now on mp.sleep and mp.connection.wait call what is due of this pool.
+function pool.listen(one)
+  listening[one] = true
+  core.sleep_by(sleep)
+end
+
+-- core.wait, with the callbacks of all pools.
+function pool.wait(list, timeout)
+  local stop = timeout and core.monotonic() + timeout
+  while true do
+    local pools, all = expecting(), list
+    if pools then
+      all = table.move(list, 1, #list, 1, {})
+      table.move(pools, 1, #pools, #all + 1, all)
+    end
+    local ready, found = core.wait(all, stop and left(stop)), {}
+    local of = {}
+    for _, one in ipairs(pools or {}) do of[one] = true end
+    for _, thing in ipairs(ready) do
+      if of[thing] then core.pool_take_in(thing) else found[#found + 1] = thing end
+    end
+    if #found > 0 or stop and left(stop) == 0 then return found end
+  end
 end
 
 -- ---- maps ----

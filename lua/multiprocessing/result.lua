@@ -51,9 +51,10 @@ local function how_it_ended(exitcode)
   return "was killed by " .. (SIGNALS[-exitcode] or "signal " .. -exitcode)
 end
 
-function result.lost(exitcode, pid, task)
-  return errors.WorkerLostError {message = ("worker %d %s while it ran %s"):format(pid, how_it_ended(exitcode), task),
-    exitcode = exitcode, pid = pid, task = task}
+function result.lost(exitcode, pid, task, executor)
+  local message = ("worker %d %s while it ran %s"):format(pid, how_it_ended(exitcode), task)
+  return errors[executor and "BrokenProcessPool" or "WorkerLostError"] {
+    message = message, exitcode = exitcode, pid = pid, task = task}
 end
 
 function result.late(_, pid, task)

@@ -92,7 +92,8 @@ static void book_make(lua_State *L, int pool) {
   lua_setiuservalue(L, pool, 1);
 }
 
-/* pool_new(workers, tasks_per_worker or 0, memory_per_worker or 0): nothing is started yet. */
+/* pool_new(workers, tasks_per_worker or 0, memory_per_worker or 0, executor): nothing is started
+** yet. */
 static int pool_new(lua_State *L) {
   struct mp_pool_options o = {(uint32_t)luaL_checkinteger(L, 1), (uint32_t)luaL_checkinteger(L, 2),
                               (uint64_t)luaL_checkinteger(L, 3)};
@@ -100,6 +101,7 @@ static int pool_new(lua_State *L) {
   struct pool *p = (struct pool *)mp_lua_handle_new(L, &mp_lua_pool_type);
   book_make(L, lua_gettop(L));
   p->workers = o.workers;
+  p->executor = lua_toboolean(L, 4);
   p->tasks_per_worker = o.tasks_per_worker;
   p->creator = c->tag;
   p->creator_pid = c->pid;
@@ -181,12 +183,27 @@ static int pool_leave(lua_State *L) {
   return 0;
 }
 
-/* Runs the callbacks that are due; raises what one has raised. */
-static int pool_poll(lua_State *L) {
+/* pool_expects(pool): may something arrive whose callback is to be called here? */
+static int pool_expects(lua_State *L) {
+  const struct mp_lua_handle *u = mp_lua_handle_check_any(L, 1, &mp_lua_pool_type);
+  const struct pool *p = (const struct pool *)u;
+  bool usable = u->handle != NULL && mp_context_valid(u->state->context) && pool_is_ours(p);
+  lua_pushboolean(L, usable && !p->calling && (p->open > 0 || p->due != p->due_done));
+  return 1;
+}
+
+/* pool_take_in(pool): what has arrived; calls what is due. */
+static int pool_take_in(lua_State *L) {
   mp_lua_pool_check(L, 1);
   lua_settop(L, 1);
   mp_lua_pool_drain(L, 1);
   mp_lua_pool_call_back(L, 1);
+  return 0;
+}
+
+/* Runs the callbacks that are due; raises what one has raised. */
+static int pool_poll(lua_State *L) {
+  (void)pool_take_in(L);
   mp_lua_pool_raise(L, 1);
   return 0;
 }
@@ -221,7 +238,8 @@ static const luaL_Reg pool_methods[] = {{"close", pool_close},
 static const luaL_Reg pool_metamethods[] = {{"__close", pool_leave}, {NULL, NULL}};
 
 static const luaL_Reg pool_functions[] = {
-  {"pool_new", pool_new}, {"pool_start", pool_start}, {NULL, NULL}};
+  {"pool_new", pool_new}, {"pool_start", pool_start}, {"pool_expects", pool_expects},
+  {"pool_take_in", pool_take_in}, {NULL, NULL}};
 
 void mp_lua_open_pool(lua_State *L) {
   mp_lua_type(L, &mp_lua_pool_type, pool_methods, pool_metamethods);

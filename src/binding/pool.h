@@ -32,6 +32,8 @@ struct pool {
   uint32_t open;           /* tasks in flight */
   uint32_t due, due_done;  /* callbacks: put in BOOK_DUE, and called */
   bool calling;            /* a callback is running */
+  bool listening;          /* sleep and wait call what is due */
+  bool executor;           /* a worker that dies breaks a process pool, in futures' words */
   bool started;
 };
 
@@ -65,7 +67,7 @@ enum result_state { RESULT_OPEN, RESULT_DONE, RESULT_FAILED };
 enum result_value {
   RESULT_POOL = 1,
   RESULT_VALUE,    /* the value, the list of values, the error */
-  RESULT_EXTRAS,   /* {callback =, error_callback =, progress =, error =, traceback =} or nil */
+  RESULT_EXTRAS,   /* {callback =, error_callback =, progress =, tell =, error =, traceback =} */
   RESULT_FUNCTION, /* the function's record */
   RESULT_TASKS,    /* of a map: the numbers of its tasks */
   RESULT_VALUES = RESULT_TASKS
@@ -74,6 +76,7 @@ enum result_value {
 struct result {
   enum sink sink;
   enum result_state state;
+  bool future;       /* is a Future */
   bool many;         /* of a map: its value is a list */
   bool called;       /* has callbacks */
   bool watched;      /* has a function that is told of each arrival */
@@ -144,8 +147,22 @@ void mp_lua_stream_open(lua_State *L);
 
 /* pool_result.c */
 
+extern const char mp_lua_result_type[], mp_lua_future_type[]; /* names of their metatables */
+
 /* Pushes a new result of the pool; the record of its function is on top, and is taken. */
 struct result *mp_lua_result_new(lua_State *L, int pool);
+/* The same, as a Future. */
+void mp_lua_future_new(lua_State *L, int pool);
+/* The AsyncResult or Future at that index, or NULL. */
+struct result *mp_lua_result_test(lua_State *L, int index);
+/* Waits for the result at argument 1. */
+bool mp_lua_result_wait(lua_State *L, const struct result *r, mp_deadline until);
+/* Pushes what the result at `result` has: its values, its list, its error. */
+void mp_lua_result_push(lua_State *L, const struct result *r, int result);
+/* Takes in what has arrived, if the result at argument 1 is open, but calls nothing. */
+struct result *mp_lua_result_look(lua_State *L);
+/* The pool has callbacks: sleep and wait are to call them too. */
+void mp_lua_pool_listen(lua_State *L, int pool);
 /* The submitted task belongs to the result or stream at `result`; its first item has that index. */
 void mp_lua_result_expect(lua_State *L, int pool, int result, uint64_t id, lua_Integer place);
 /* Nothing more will come for it. */

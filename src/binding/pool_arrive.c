@@ -73,7 +73,7 @@ static void push_task_text(lua_State *L, struct arrival *a) {
   else mp_lua_pool_function_name(L, top + 1);
   lua_replace(L, top + 1);
   lua_settop(L, top + 1);
-  lua_pushinteger(L, (lua_Integer)(a->index - a->first + 1));
+  lua_pushinteger(L, (lua_Integer)a->index - (lua_Integer)a->first + 1);
   lua_pushcfunction(L, decode_task);
   lua_pushlightuserdata(L, a);
   lua_pushvalue(L, a->pool);
@@ -90,7 +90,8 @@ static void push_end(lua_State *L, struct arrival *a) {
   else lua_pushinteger(L, a->item.status);
   lua_pushinteger(L, a->item.pid);
   push_task_text(L, a);
-  make_error(L, names[a->item.kind], 3, 1);
+  lua_pushboolean(L, ((struct pool *)lua_touserdata(L, a->pool))->executor);
+  make_error(L, names[a->item.kind], 4, 1);
   lua_pushnil(L);
   lua_settop(L, top + 2);
 }
@@ -305,7 +306,7 @@ static void fail_all(lua_State *L, int pool) {
 void mp_lua_pool_fail(lua_State *L, int pool, const char *kind, const char *text) {
   if (((struct pool *)lua_touserdata(L, pool))->open == 0) return;
   pool = lua_absindex(L, pool);
-  lua_pushstring(L, kind);
+  lua_pushstring(L, ((struct pool *)lua_touserdata(L, pool))->executor ? "BrokenProcessPool" : kind);
   lua_pushstring(L, text);
   make_error(L, "ended", 2, 1);
   lua_pushnil(L);

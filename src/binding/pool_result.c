@@ -10,17 +10,24 @@
 #include "nouns.h"
 #include "pool.h"
 
-static const char result_type[] = "multiprocessing.AsyncResult";
+const char mp_lua_result_type[] = "multiprocessing.AsyncResult";
+const char mp_lua_future_type[] = "multiprocessing.Future";
 
 struct result *mp_lua_result_new(lua_State *L, int pool) {
   struct result *r = (struct result *)lua_newuserdatauv(L, sizeof *r, RESULT_VALUES);
   memset(r, 0, sizeof *r);
-  luaL_setmetatable(L, result_type);
+  luaL_setmetatable(L, mp_lua_result_type);
   lua_insert(L, -2);
   lua_setiuservalue(L, -2, RESULT_FUNCTION);
   lua_pushvalue(L, pool);
   lua_setiuservalue(L, -2, RESULT_POOL);
   return r;
+}
+
+void mp_lua_future_new(lua_State *L, int pool) {
+  struct result *r = mp_lua_result_new(L, pool);
+  luaL_setmetatable(L, mp_lua_future_type);
+  r->future = true;
 }
 
 void mp_lua_result_expect(lua_State *L, int pool, int result, uint64_t id, lua_Integer place) {
@@ -73,7 +80,7 @@ void mp_lua_result_extra(lua_State *L, int result, const char *key) {
 
 /* ---- callbacks ---- */
 
-static void push_values(lua_State *L, const struct result *r, int result) {
+void mp_lua_result_push(lua_State *L, const struct result *r, int result) {
   lua_getiuservalue(L, result, RESULT_VALUE);
   if (r->many || r->state == RESULT_FAILED || r->values == 1) return;
   int list = lua_gettop(L);
@@ -98,9 +105,14 @@ static int call_one(lua_State *L) {
   lua_settop(L, 2);
   if (r->state == RESULT_OPEN || !r->called) return 0;
   r->called = false;
+  if (lua_getfield(L, 2, "tell") != LUA_TNIL) {
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 0);
+  }
+  lua_settop(L, 2);
   lua_getfield(L, 2, r->state == RESULT_FAILED ? "error_callback" : "callback");
   if (lua_isnil(L, 3)) return 0;
-  push_values(L, r, 1);
+  mp_lua_result_push(L, r, 1);
   lua_call(L, lua_gettop(L) - 3, 0);
   return 0;
 }
@@ -138,6 +150,17 @@ void mp_lua_pool_call_back(lua_State *L, int pool) {
   int status = lua_pcall(L, 1, 0, 0);
   p->calling = false;
   if (status != LUA_OK) lua_error(L);
+}
+
+void mp_lua_pool_listen(lua_State *L, int pool) {
+  struct pool *p = (struct pool *)lua_touserdata(L, pool);
+  if (p->listening) return;
+  mp_lua_require(L, "multiprocessing.pool");
+  lua_getfield(L, -1, "listen");
+  lua_pushvalue(L, pool);
+  lua_call(L, 1, 0);
+  lua_pop(L, 1);
+  p->listening = true;
 }
 
 void mp_lua_pool_raise(lua_State *L, int pool) {
@@ -182,75 +205,17 @@ bool mp_lua_pool_wait(lua_State *L, int pool, const struct result *r, mp_deadlin
   }
 }
 
-/* ---- methods ---- */
+/* ---- one result ---- */
+
+struct result *mp_lua_result_test(lua_State *L, int index) {
+  struct result *r = (struct result *)luaL_testudata(L, index, mp_lua_result_type);
+  return r != NULL ? r : (struct result *)luaL_testudata(L, index, mp_lua_future_type);
+}
 
 struct result *mp_lua_result_check(lua_State *L, int arg) {
-  struct result *r = (struct result *)luaL_testudata(L, arg, result_type);
+  struct result *r = mp_lua_result_test(L, arg);
   if (r == NULL) mp_lua_raise_type(L, arg, "AsyncResult");
   return r;
-}
-
-/* Waits for the result at argument 1. */
-static bool result_wait(lua_State *L, const struct result *r, mp_deadline until) {
-  int top = lua_gettop(L);
-  if (r->state != RESULT_OPEN && !r->called) return true;
-  lua_getiuservalue(L, 1, RESULT_POOL);
-  const struct mp_lua_handle *u = (const struct mp_lua_handle *)lua_touserdata(L, -1);
-  if (r->state != RESULT_OPEN && u->handle == NULL) return true;
-  mp_lua_pool_check(L, top + 1);
-  bool over = mp_lua_pool_wait(L, top + 1, r, until);
-  lua_settop(L, top);
-  return over;
-}
-
-/* get([timeout]): all values of the call, the list of the map, or raises what was raised. */
-static int result_get(lua_State *L) {
-  struct result *r = mp_lua_result_check(L, 1);
-  mp_deadline until = mp_lua_timeout(L, 2);
-  if (!result_wait(L, r, until)) mp_lua_raise(L, "TimeoutError", "the result is not there yet");
-  lua_settop(L, 1);
-  push_values(L, r, 1);
-  if (r->state == RESULT_FAILED) return lua_error(L);
-  return lua_gettop(L) - 1;
-}
-
-static int result_wait_for(lua_State *L) {
-  struct result *r = mp_lua_result_check(L, 1);
-  lua_pushboolean(L, result_wait(L, r, mp_lua_timeout(L, 2)));
-  return 1;
-}
-
-/* Takes in what has arrived, but calls nothing. */
-static struct result *result_look(lua_State *L) {
-  struct result *r = mp_lua_result_check(L, 1);
-  if (r->state == RESULT_OPEN) {
-    lua_getiuservalue(L, 1, RESULT_POOL);
-    int pool = lua_gettop(L);
-    mp_lua_pool_check(L, pool);
-    mp_lua_pool_drain(L, pool);
-    lua_pop(L, 1);
-  }
-  return r;
-}
-
-static int result_ready(lua_State *L) {
-  lua_pushboolean(L, result_look(L)->state != RESULT_OPEN);
-  return 1;
-}
-
-static int result_successful(lua_State *L) {
-  const struct result *r = result_look(L);
-  if (r->state == RESULT_OPEN) mp_lua_raise(L, "ValueError", "the result is not ready");
-  lua_pushboolean(L, r->state == RESULT_DONE);
-  return 1;
-}
-
-/* The remote traceback of what failed, or nil. */
-static int result_traceback(lua_State *L) {
-  const struct result *r = result_look(L);
-  if (r->state != RESULT_FAILED || lua_getiuservalue(L, 1, RESULT_EXTRAS) != LUA_TTABLE) return 0;
-  lua_getfield(L, -1, "traceback");
-  return 1;
 }
 
 bool mp_lua_result_cancel(lua_State *L, int pool, int result) {
@@ -264,41 +229,4 @@ bool mp_lua_result_cancel(lua_State *L, int pool, int result) {
   lua_settop(L, top);
   if (any) mp_supervisor_notify(&p->supervisor);
   return any;
-}
-
-static int result_cancel(lua_State *L) {
-  const struct result *r = result_look(L);
-  bool any = false;
-  if (r->state == RESULT_OPEN) {
-    lua_getiuservalue(L, 1, RESULT_POOL);
-    any = mp_lua_result_cancel(L, lua_gettop(L), 1);
-  }
-  lua_pushboolean(L, any);
-  return 1;
-}
-
-static int result_tostring(lua_State *L) {
-  static const char *const words[] = {"pending", "done", "failed"};
-  const struct result *r = mp_lua_result_check(L, 1);
-  lua_pushfstring(L, "AsyncResult #%I (%s)", (LUAI_UACINT)(r->id >> 32), words[r->state]);
-  return 1;
-}
-
-static const luaL_Reg result_methods[] = {{"get", result_get},
-                                          {"wait", result_wait_for},
-                                          {"ready", result_ready},
-                                          {"successful", result_successful},
-                                          {"traceback", result_traceback},
-                                          {"cancel", result_cancel},
-                                          {NULL, NULL}};
-
-void mp_lua_result_open(lua_State *L) {
-  luaL_newmetatable(L, result_type);
-  lua_pushcfunction(L, result_tostring);
-  lua_setfield(L, -2, "__tostring");
-  lua_pushliteral(L, "AsyncResult");
-  lua_setfield(L, -2, "__name");
-  luaL_newlib(L, result_methods);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
 }

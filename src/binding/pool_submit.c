@@ -81,7 +81,7 @@ void mp_lua_pool_submit(lua_State *L, struct pool *p, struct mp_lua_parcel *task
   int r = mp_pool_submit(p->base.handle, &task->parcel, o, id);
   mp_lua_encode_done(task);
   if (r == MP_CLOSED && mp_pool_state(p->base.handle) == MP_POOL_BROKEN)
-    mp_lua_raise(L, "WorkerLostError", "the pool is broken: its workers cannot be started");
+    mp_lua_raise(L, p->executor ? "BrokenProcessPool" : "WorkerLostError", "the pool is broken: its workers cannot be started");
   mp_lua_result_as(L, r, "a task", closed);
 }
 
@@ -115,6 +115,7 @@ static void keep_callbacks(lua_State *L, int result, int callback, int progress)
   r->called = !lua_isnil(L, callback) || !lua_isnil(L, callback + 1);
   r->watched = progress != 0 && !lua_isnil(L, progress);
   if (!r->called && !r->watched) return;
+  mp_lua_pool_listen(L, ARG_POOL);
   lua_createtable(L, 0, 3);
   if (r->watched) {
     lua_pushvalue(L, progress);
@@ -133,12 +134,26 @@ void mp_lua_pool_running(lua_State *L, const struct pool *p) {
     mp_lua_raise(L, "ValueError", "Pool not running");
 }
 
+/* Submits a call with the n values on top as its arguments; the result is at `result`, and above it
+** the table of globals that the workers have. */
+static void submit_call(lua_State *L, int result, int n, const struct task_trailer *trailer,
+                        const struct mp_task_options *o) {
+  struct pool *p = (struct pool *)lua_touserdata(L, ARG_POOL);
+  struct mp_codec_request what = {lua_gettop(L) - n + 1, n, MP_CODEC_FULL | MP_CODEC_VALUES, "args"};
+  struct mp_lua_parcel task;
+  uint64_t id;
+  mp_lua_encode_carry(L, &what, result + 1, &task);
+  task.parcel.tail = trailer;
+  task.parcel.tail_length = sizeof *trailer;
+  mp_lua_pool_submit(L, p, &task, o, &id);
+  lua_settop(L, result);
+  mp_lua_result_expect(L, ARG_POOL, result, id, 1);
+}
+
 /* apply_async(func [, args [, kwds [, callback [, error_callback]]]]) or {func =, ...} */
 static int pool_apply_async(lua_State *L) {
   struct pool *p = mp_lua_pool_check(L, ARG_POOL);
   struct mp_task_options o = {.count = 1};
-  struct mp_lua_parcel task;
-  uint64_t id;
   spread_options(L);
   if (lua_isnil(L, ARG_FUNCTION)) mp_lua_raise(L, "TypeError", "func must be a function, got nil");
   mp_lua_pool_limits(L, ARG_TIMEOUT, &o);
@@ -148,14 +163,25 @@ static int pool_apply_async(lua_State *L) {
   int result = lua_gettop(L);
   keep_callbacks(L, result, ARG_CALLBACK, 0);
   mp_lua_pool_book(L, ARG_POOL, BOOK_PRESENT);
-  int n = push_arguments(L);
-  struct mp_codec_request what = {result + 2, n, MP_CODEC_FULL | MP_CODEC_VALUES, "args"};
-  mp_lua_encode_carry(L, &what, result + 1, &task);
-  task.parcel.tail = &trailer;
-  task.parcel.tail_length = sizeof trailer;
-  mp_lua_pool_submit(L, p, &task, &o, &id);
-  lua_settop(L, result);
-  mp_lua_result_expect(L, ARG_POOL, result, id, 1);
+  submit_call(L, result, push_arguments(L), &trailer, &o);
+  return 1;
+}
+
+/* pool_submit(pool, func, ...): a Future. */
+static int pool_submit(lua_State *L) {
+  static const struct mp_task_options o = {.count = 1};
+  struct pool *p = mp_lua_pool_check(L, ARG_POOL);
+  int n = lua_gettop(L) - ARG_FUNCTION;
+  if (n < 0 || !is_callable(L, ARG_FUNCTION))
+    mp_lua_raise(L, "TypeError", "func must be a function, got %s", mp_lua_show(L, ARG_FUNCTION));
+  mp_lua_pool_running(L, p);
+  struct task_trailer trailer = {mp_lua_pool_function(L, ARG_POOL, ARG_FUNCTION), FORM_CALL};
+  mp_lua_future_new(L, ARG_POOL);
+  int result = lua_gettop(L);
+  mp_lua_pool_book(L, ARG_POOL, BOOK_PRESENT);
+  luaL_checkstack(L, n + LUA_MINSTACK, "too many arguments");
+  for (int i = 1; i <= n; i++) lua_pushvalue(L, ARG_FUNCTION + i);
+  submit_call(L, result, n, &trailer, &o);
   return 1;
 }
 
@@ -251,7 +277,7 @@ static int pool_map(lua_State *L) {
 }
 
 static const luaL_Reg submit_methods[] = {{"apply_async", pool_apply_async}, {NULL, NULL}};
-static const luaL_Reg submit_functions[] = {{"pool_map", pool_map}, {NULL, NULL}};
+static const luaL_Reg submit_functions[] = {{"pool_map", pool_map}, {"pool_submit", pool_submit}, {NULL, NULL}};
 
 void mp_lua_pool_open_submit(lua_State *L) {
   mp_lua_functions(L, submit_functions);

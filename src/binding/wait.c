@@ -7,6 +7,7 @@
 
 #include "../core/bell.h"
 #include "nouns.h"
+#include "pool.h"
 #include "queue_letters.h"
 
 static bool waitable(const struct mp_lua_handle *u) {
@@ -70,6 +71,16 @@ static int thing_descriptor(lua_State *L) {
   return descriptor(L, -1, item);
 }
 
+/* The AsyncResult or Future on top: is it over? Else its pool is what to wait for. */
+static bool result_over(lua_State *L, const struct result *r, mp_waiting *w) {
+  if (r->state != RESULT_OPEN) return true;
+  lua_getiuservalue(L, -1, RESULT_POOL);
+  const struct pool *p = mp_lua_pool_check(L, lua_gettop(L));
+  mp_lua_pool_drain(L, lua_gettop(L));
+  w->object = p->base.handle;
+  return r->state != RESULT_OPEN;
+}
+
 /* Fills in what to wait for, by the table at 3. True: something is there already. */
 static bool things_tell(lua_State *L, mp_waiting *w, size_t n) {
   bool any = false;
@@ -78,7 +89,12 @@ static bool things_tell(lua_State *L, mp_waiting *w, size_t n) {
     lua_rawgeti(L, 3, (lua_Integer)i + 1);
     struct mp_lua_handle *u = mp_lua_handle_test(L, -1);
     bool ours = u != NULL && waitable(u);
-    if (ours && has_kept(u))
+    const struct result *r = mp_lua_result_test(L, -1);
+    if (r != NULL && result_over(L, r, &w[i]))
+      w[i].object = NULL, any = true;
+    else if (r != NULL)
+      continue;
+    else if (ours && has_kept(u))
       any = true;
     else if (ours)
       w[i].object = u->handle;
@@ -87,6 +103,22 @@ static bool things_tell(lua_State *L, mp_waiting *w, size_t n) {
     lua_settop(L, 4);
   }
   return any;
+}
+
+/* A pool that is ready may have another result than the one that is waited for. Gives how many things
+** are ready indeed. */
+static size_t recheck(lua_State *L, mp_waiting *w, size_t n) {
+  size_t count = 0;
+  for (size_t i = 0; i < n; i++) {
+    mp_waiting ignored;
+    lua_settop(L, 4);
+    lua_rawgeti(L, 3, (lua_Integer)i + 1);
+    const struct result *r = mp_lua_result_test(L, -1);
+    if (r != NULL && w[i].ready) w[i].ready = result_over(L, r, &ignored);
+    count += w[i].ready || (w[i].object == NULL && w[i].fd < 0);
+  }
+  lua_settop(L, 4);
+  return count;
 }
 
 /* The list of what is ready, in the order of the things. */
@@ -108,7 +140,7 @@ static int wait_for(lua_State *L, mp_waiting *w, size_t n, mp_deadline until) {
     bool any = things_tell(L, w, n);
     r = mp_wait(mp_lua_context(L), w, n, any ? MP_NOW : until, &count);
     if (r == MP_TIMEOUT && any) r = 0;
-  } while (r == MP_INTERRUPTED && mp_lua_interrupt(L));
+  } while ((r == MP_INTERRUPTED && mp_lua_interrupt(L)) || (r == 0 && recheck(L, w, n) == 0));
   if (r != 0 && r != MP_TIMEOUT) mp_lua_result(L, r == -EINVAL ? -EBADF : r, "waiting");
   return r;
 }

@@ -34,6 +34,7 @@ const struct mp_waitable *const mp_waitables[MP_KINDS] = {
   [MP_KIND_EVENT] = &mp_event_waitable,
   [MP_KIND_QUEUE] = &mp_queue_waitable,
   [MP_KIND_PIPE] = &mp_pipe_waitable,
+  [MP_KIND_POOL] = &mp_pool_waitable,
 };
 
 mp_releaser *const mp_releasers[MP_BLOCK_KINDS] = {

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 
+#include "bell.h"
 #include "clock.h"
 #include "pool_layout.h"
 
@@ -157,6 +158,7 @@ void mp_pool_forget(struct mp_handle *pool, const struct mp_pool_result *r) {
   mp_mutex_unlock(c, &p->object.lock);
   mp_heap_free_doomed(c);
   mp_object_reap(c);
+  mp_bell_follow(pool);
 }
 
 /* ---- ending ---- */
@@ -219,6 +221,16 @@ void mp_pool_leave(struct mp_handle *pool) {
 
 void mp_pool_break(struct mp_handle *pool) {
   pool_set_state(pool, MP_POOL_BROKEN);
+}
+
+bool mp_pool_is_running(struct mp_handle *pool, uint64_t id) {
+  struct mp_context *c = pool->context;
+  struct pool *p = pool_of(pool);
+  mp_mutex_lock(c, &p->object.lock);
+  const struct task *t = task_of_id(c, id);
+  bool is = t != NULL && w32_get(&t->state) == TASK_RUNNING;
+  mp_mutex_unlock(c, &p->object.lock);
+  return is;
 }
 
 enum mp_pool_state mp_pool_state(const struct mp_handle *pool) {
@@ -416,3 +428,20 @@ static const char *pool_check(struct mp_context *c, struct mp_object *o, struct 
 }
 
 const struct mp_kind mp_pool_kind = {"Pool", mp_pool_owner_died, pool_destroy, pool_check};
+
+/* ---- bells ---- */
+
+/* There is something to collect, or never will be. */
+static bool pool_ready(struct mp_context *c, struct mp_object *o) {
+  const struct pool *p = (const struct pool *)(const void *)o;
+  (void)c;
+  return w32_get(&p->over) != MP_NONE || w32_get(&p->collected) != MP_NONE ||
+         w32_get_acquire(&p->state) == MP_POOL_BROKEN;
+}
+
+static struct mp_park *pool_park(struct mp_context *c, struct mp_object *o) {
+  (void)c;
+  return &((struct pool *)(void *)o)->results;
+}
+
+const struct mp_waitable mp_pool_waitable = {pool_ready, pool_park};

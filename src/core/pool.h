@@ -38,6 +38,7 @@ struct mp_task_options {
 };
 
 extern const struct mp_kind mp_pool_kind;
+extern const struct mp_waitable mp_pool_waitable; /* its creator waits for results */
 /* mp_releasers' entry for MP_BLOCK_TASK. */
 void mp_task_release(struct mp_context *c, mp_w64 *entry, mp_ref block);
 
@@ -90,6 +91,9 @@ void mp_pool_forget(struct mp_handle *pool, const struct mp_pool_result *r);
 ** open items end as MP_ITEM_CANCELLED. MP_EMPTY: it is over already, or runs and may not be
 ** killed. */
 MP_MUST_USE int mp_pool_cancel(struct mp_handle *pool, uint64_t id, bool running);
+
+/* Does a worker run it now? */
+bool mp_pool_is_running(struct mp_handle *pool, uint64_t id);
 
 /* No more tasks; workers end when the line is empty. Or: end now. Neither waits. */
 void mp_pool_close(struct mp_handle *pool);

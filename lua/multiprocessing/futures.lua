@@ -1,0 +1,220 @@
+-- multiprocessing.futures: Python's concurrent.futures on pools. An executor is a pool of its own; a
+-- Future is what waits for one of its tasks (src/binding/async_result.c).
+local class = require "multiprocessing.class"
+local core = require "multiprocessing.core"
+local errors = require "multiprocessing.errors"
+local log = require "multiprocessing.log"
+local sequence = require "multiprocessing.sequence"
+
+local raise = core.raise
+
+local futures = {
+  BrokenProcessPool = errors.BrokenProcessPool, CancelledError = errors.CancelledError,
+  TimeoutError = errors.TimeoutError, InvalidStateError = errors.ProcessError,
+  FIRST_COMPLETED = "FIRST_COMPLETED", FIRST_EXCEPTION = "FIRST_EXCEPTION", ALL_COMPLETED = "ALL_COMPLETED",
+}
+
+-- ---- what a Future has beside ----
+
+local Future = core.methods "Future"
+
+local told = setmetatable({}, {__mode = "k"}) -- future -> the functions to call at its end
+
+local function call(f, future)
+  local ok, err = pcall(f, future)
+  if ok then return end
+  if type(err) == "string" and err:find("interrupted!$") then error(err, 0) end
+  log.get_logger():error("exception calling callback for " .. tostring(future) .. ": " .. tostring(err))
+end
+
+local function tell(future)
+  local list = told[future]
+  told[future] = nil
+  for _, f in ipairs(list) do call(f, future) end
+end
+
+-- f(future) is called when the future is over, at once if it is; see "Callbacks" for when that can be.
+function Future:add_done_callback(f)
+  if type(f) ~= "function" and not (getmetatable(f) or {}).__call then
+    raise("TypeError", "fn must be a function, got " .. core.show(f))
+  end
+  local list = told[self]
+  if list then
+    list[#list + 1] = f
+  elseif core.result_tell(self, tell) then
+    told[self] = {f}
+  else
+    call(f, self)
+  end
+end
+
+-- ---- waiting for many ----
+
+local function left(stop)
+  return stop and math.max(0, stop - core.monotonic())
+end
+
+local function check(list)
+  if type(list) ~= "table" then raise("TypeError", "fs must be a list of futures, got " .. core.show(list)) end
+  for i, future in ipairs(list) do
+    if type(future) ~= "userdata" or (getmetatable(future) or {}).__name ~= "Future" then
+      raise("TypeError", ("fs[%d] must be a Future, got %s"):format(i, core.show(future)))
+    end
+  end
+end
+
+-- Splits into those that are over and the others.
+local function sort_out(list)
+  local done, open = {}, {}
+  for _, future in ipairs(list) do
+    local to = future:done() and done or open
+    to[#to + 1] = future
+  end
+  return done, open
+end
+
+-- Waits until one of the open futures, which there must be, may be over. False: the time is up.
+local function step(open, stop)
+  local one = core.result_pool(open[1])
+  for i = 2, #open do
+    if core.result_pool(open[i]) ~= one then
+      return #require("multiprocessing.connection").wait(open, left(stop)) > 0
+    end
+  end
+  return core.result_step(open[1], left(stop))
+end
+
+local WHEN = {FIRST_COMPLETED = true, FIRST_EXCEPTION = true, ALL_COMPLETED = true}
+
+local function is_enough(done, when)
+  if when == "FIRST_COMPLETED" then return #done > 0 end
+  if when == "ALL_COMPLETED" then return false end
+  for _, future in ipairs(done) do
+    if not future:cancelled() and future:exception(0) ~= nil then return true end
+  end
+  return false
+end
+
+local read_wait = core.options("timeout:seconds", "return_when:string")
+
+-- wait(fs [, timeout [, return_when]]): the futures that are over, and the others.
+function futures.wait(list, ...)
+  check(list)
+  local timeout, when = read_wait(...)
+  when = when or "ALL_COMPLETED"
+  if not WHEN[when] then raise("ValueError", "Invalid return condition: " .. core.show(when)) end
+  local stop = timeout and core.monotonic() + timeout
+  while true do
+    local done, open = sort_out(list)
+    if #open == 0 or is_enough(done, when) or not step(open, stop) then return sort_out(list) end
+  end
+end
+
+local read_completed = core.options "timeout:seconds"
+
+-- as_completed(fs [, timeout]): an iterator over the futures as they end.
+function futures.as_completed(list, ...)
+  check(list)
+  local timeout = read_completed(...)
+  local stop = timeout and core.monotonic() + timeout
+  local done, open = sort_out(list)
+  local given, count = 0, #list
+  return function()
+    while given >= #done do
+      if #open == 0 then return nil end
+      if not step(open, stop) then
+        raise("TimeoutError", ("%d (of %d) futures unfinished"):format(#open, count))
+      end
+      done, open = sort_out(open)
+      given = 0
+    end
+    given = given + 1
+    return done[given]
+  end
+end
+
+-- ---- executors ----
+
+local Executor = class:extend("ProcessPoolExecutor")
+futures.ProcessPoolExecutor = Executor
+
+-- Pools whose executor was shut down and which may still work: nobody else may have them.
+local ending = {}
+
+local function forget_ended()
+  for pool in pairs(ending) do
+    if pool:join(0) then ending[pool] = nil end
+  end
+end
+
+local read_executor = core.options("max_workers:integer", "initializer:function", "initargs:table",
+  "max_tasks_per_child:integer")
+
+-- ProcessPoolExecutor([max_workers [, initializer [, initargs [, max_tasks_per_child]]]]), or one table.
+function Executor:init(...)
+  local workers, initializer, initargs, tasks = read_executor(...)
+  if workers and workers < 1 then raise("ValueError", "max_workers must be greater than 0") end
+  if tasks and tasks < 1 then raise("ValueError", "max_tasks_per_child must be >= 1") end
+  forget_ended()
+  self.pool = require("multiprocessing.pool").make(true, workers, initializer, initargs, tasks)
+  self.futures = setmetatable({}, {__mode = "k"})
+end
+
+local function usable(self)
+  if self.closed then raise("ProcessError", "cannot schedule new futures after shutdown") end
+  return self.pool
+end
+
+-- submit(f, ...): a Future for f(...).
+function Executor:submit(f, ...)
+  local future = core.pool_submit(self.closed and usable(self) or self.pool, f, ...)
+  self.futures[future] = true
+  return future
+end
+
+local read_map = core.options("timeout:seconds", "chunksize:integer", "buffersize:integer")
+
+-- map(f, seq [, {timeout =, chunksize =, buffersize =}]): an iterator of index and result, in order.
+-- The timeout counts from the call.
+function Executor:map(f, seq, ...)
+  local timeout, chunksize, buffersize = read_map(...)
+  local stop = timeout and core.monotonic() + timeout
+  local results = usable(self):imap(f, type(seq) == "function" and seq or (sequence.list(seq, "iterable")),
+    {chunksize = chunksize, buffersize = buffersize})
+  if not stop then return results end
+  return function() return results:next(left(stop)) end
+end
+
+local read_shutdown = core.options("wait:boolean", "cancel_futures:boolean")
+
+-- shutdown([wait [, cancel_futures]]): no more work is taken; by default, waits until all is done.
+function Executor:shutdown(...)
+  local wait, cancel = read_shutdown(...)
+  if not self.closed then
+    self.closed = true
+    self.pool:close()
+    ending[self.pool] = true
+  end
+  if cancel then
+    for future in pairs(self.futures) do future:cancel() end
+  end
+  if wait ~= false then
+    self.pool:join()
+    ending[self.pool] = nil
+  end
+end
+
+-- Ends the workers at once: what is open fails with BrokenProcessPool.
+function Executor:terminate_workers()
+  self.closed = true
+  self.pool:terminate()
+end
+
+Executor.kill_workers = Executor.terminate_workers
+
+Executor.__close = function(self) self:shutdown() end
+Executor.__tostring = function(self)
+  return ("ProcessPoolExecutor (%s)"):format(self.closed and "shut down" or tostring(self.pool))
+end
+
+return futures
