@@ -47,6 +47,13 @@ static void slot_clean(struct mp_context *c, uint32_t index) {
   mp_object_reap(c);
 }
 
+/* All that we have. Others may have left dying objects to us in the end, and what these were made of
+** is in our magazines. */
+static void slot_empty(struct mp_context *c) {
+  slot_clean(c, mp_tag_index(c->tag));
+  mp_heap_flush(c);
+}
+
 /* A tracked child's slot waits for its parent to collect it, as long as there is one. */
 static bool slot_awaited(struct mp_context *c, const struct mp_slot *s) {
   uint32_t parent = w32_get(&s->parent);
@@ -87,13 +94,15 @@ void mp_context_collect(struct mp_context *c, uint32_t tag, uint32_t *ended) {
   else
     w32_put(&s->ended, *ended); /* for those whom the child's death concerns */
   w32_put(&s->parent, 0); /* whoever cleans it from now on may free it */
+  if (mp_slot_state_of(w64_get(&s->who)) == MP_SLOT_RESERVED)
+    mp_slot_abandon(c, index); /* it ended before it was its own */
   (void)slot_bury(c, index);
 }
 
 void mp_context_end(struct mp_context *c, int status) {
   uint32_t index = mp_tag_index(c->tag);
   w32_put(&c->slot->ended, mp_slot_ended_word(status));
-  slot_clean(c, index);
+  slot_empty(c);
   /* dead before the process is: the parent needs not look, and finds nothing left to clean */
   mp_slot_abandon(c, index);
   c->guard_value = 0;
@@ -122,6 +131,13 @@ static void context_tend(struct mp_context *c) {
 
 /* ---- fork ---- */
 
+/* The reserved slot of a fork that failed. */
+static void fork_undo(struct mp_context *c, uint32_t index) {
+  w32_put(&mp_slot_at(&c->arena, index)->parent, 0);
+  mp_slot_abandon(c, index);
+  (void)slot_bury(c, index);
+}
+
 static int fork_prepare(struct mp_context *c) {
   uint32_t index;
   int r = mp_slot_reserve(c, &index);
@@ -132,19 +148,11 @@ static int fork_prepare(struct mp_context *c) {
   if (r != 0) return r;
   r = mp_handles_copy(c, mp_slot_at(&c->arena, index));
   if (r != 0) {
-    mp_slot_abandon(c, index);
-    (void)slot_bury(c, index);
+    fork_undo(c, index);
     return r;
   }
   c->child = index + 1;
   return 0;
-}
-
-/* The reserved slot of a fork that failed. */
-static void fork_undo(struct mp_context *c, uint32_t index) {
-  w32_put(&mp_slot_at(&c->arena, index)->parent, 0);
-  mp_slot_abandon(c, index);
-  (void)slot_bury(c, index);
 }
 
 static bool context_follows(const struct mp_context *c) {
@@ -305,8 +313,7 @@ static void session_leave(struct mp_context *c) {
 struct mp_context *mp_context_close(struct mp_context *c) {
   if (c == NULL) return NULL;
   if (mp_context_valid(c)) {
-    uint32_t index = mp_tag_index(c->tag);
-    slot_clean(c, index);
+    slot_empty(c);
     mp_slot_resign(c);
   }
   pthread_mutex_lock(&session.lock);

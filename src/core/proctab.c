@@ -16,14 +16,26 @@
 
 #include "os.h"
 
-#define WHO_PROCESS UINT64_C(0xffffffff) /* the pid in mp_slot.who */
+#define WHO_PROCESS UINT64_C(0xffffffff) /* in mp_slot.who: the pid; of a reserved slot its maker's tag */
+#define WHO_LIFE_SHIFT 32                /* the slot's life there, so that no two lives look alike */
+#define WHO_STATE (UINT64_C(3) << 62)
 
 size_t mp_proctab_bytes(void) {
   return MP_CACHE_LINE + (size_t)MP_SLOTS * sizeof(struct mp_slot);
 }
 
 static uint64_t who_with_state(uint64_t who, enum mp_slot_state state) {
-  return (who & WHO_PROCESS) | (uint64_t)state << 62;
+  return (who & ~WHO_STATE) | (uint64_t)state << 62;
+}
+
+static uint64_t who_is(uint32_t process, uint32_t life, enum mp_slot_state state) {
+  return who_with_state(process | (uint64_t)life << WHO_LIFE_SHIFT, state);
+}
+
+/* What becomes of `who` when it is dead. The process of a reserved slot never was. */
+static uint64_t who_dead(uint64_t who) {
+  if (mp_slot_state_of(who) == MP_SLOT_RESERVED) who &= ~WHO_PROCESS;
+  return who_with_state(who, MP_SLOT_DEAD);
 }
 
 int mp_proctab_init(const struct mp_arena *a) {
@@ -41,12 +53,14 @@ void mp_slot_note_start(struct mp_context *c, uint32_t index, int32_t pid) {
   w64_put(&mp_slot_at(&c->arena, index)->start, start);
 }
 
-/* Claims slot `index` if it is free. What its last life left in the first line goes. */
+/* Claims slot `index` if it is free. What its last life left in the first line goes. A reserved slot
+** says from its first moment on who made it, and with that whether it is alive. */
 static bool slot_try(struct mp_context *c, uint32_t index, enum mp_slot_state state) {
   struct mp_slot *s = mp_slot_at(&c->arena, index);
   uint64_t nobody = 0;
   if (w64_get(&s->who) != 0) return false;
-  if (!w64_cas(&s->who, &nobody, who_with_state((uint32_t)c->pid, state))) return false;
+  uint32_t process = state == MP_SLOT_RESERVED ? c->tag : (uint32_t)c->pid;
+  if (!w64_cas(&s->who, &nobody, who_is(process, w32_get_acquire(&s->life), state))) return false;
   /* A cleaner that died right after it had freed the slot is still named: were we, in this slot, to
   ** clean that one up and die, each would be said to be the other's cleaner. */
   w32_put(&s->cleaner, 0);
@@ -100,7 +114,8 @@ int mp_slot_adopt(struct mp_context *c, uint32_t index) {
   c->pid = mp_os_pid();
   uint64_t who = w64_get(&s->who);
   if (mp_slot_state_of(who) != MP_SLOT_RESERVED) return MP_LOST;
-  if (!w64_cas(&s->who, &who, who_with_state((uint32_t)c->pid, MP_SLOT_LIVE))) return MP_LOST;
+  if (!w64_cas(&s->who, &who, who_is((uint32_t)c->pid, w32_get(&s->life), MP_SLOT_LIVE)))
+    return MP_LOST;
   slot_take(c, index);
   return 0;
 }
@@ -111,7 +126,7 @@ static bool slot_gone(struct mp_context *c, const struct mp_slot *s, uint64_t wh
     case MP_SLOT_LIVE:
       return pid != c->pid && mp_os_process_gone(pid, w64_get(&s->start)) == 1;
     case MP_SLOT_RESERVED: /* as alive as the one that is about to fork */
-      return mp_slot_gone(c, w32_get(&s->parent));
+      return mp_slot_gone(c, (uint32_t)(who & WHO_PROCESS));
     case MP_SLOT_FREE:
     case MP_SLOT_DEAD:
     default:
@@ -128,7 +143,7 @@ bool mp_slot_gone(struct mp_context *c, uint32_t tag) {
 }
 
 static bool slot_bury(struct mp_slot *s, uint64_t who) {
-  return w64_cas(&s->who, &who, who_with_state(who, MP_SLOT_DEAD));
+  return w64_cas(&s->who, &who, who_dead(who));
 }
 
 void mp_slot_abandon(struct mp_context *c, uint32_t index) {
@@ -161,7 +176,7 @@ bool mp_slot_take_over(struct mp_context *c, uint32_t index) {
   if (who == 0 || !slot_gone(c, s, who)) return false;
   if (mp_slot_state_of(who) != MP_SLOT_DEAD) {
     if (!slot_bury(s, who)) return false;
-    who = who_with_state(who, MP_SLOT_DEAD);
+    who = who_dead(who);
     (void)w32_add(&mp_proctab(&c->arena)->deaths, 1);
   }
   uint32_t tag = mp_slot_tag(&c->arena, index);
@@ -181,6 +196,7 @@ void mp_slot_free(struct mp_context *c, uint32_t index) {
   MP_ASSERT(mp_slot_state_of(w64_get(&s->who)) == MP_SLOT_DEAD);
   /* dying between these two counts one life more than there was, which does no harm */
   w32_put(&s->life, (w32_get(&s->life) + 1) & MP_GENERATION_MASK);
+  w32_put(&s->parent, 0);
   w64_put(&s->start, 0);
   w64_put(&s->who, 0);
   mp_slot_leave(c, index);
@@ -189,6 +205,7 @@ void mp_slot_free(struct mp_context *c, uint32_t index) {
 void mp_slot_resign(struct mp_context *c) {
   /* dying between these two leaves a slot that is empty and whose process is gone */
   w32_put(&c->slot->life, (w32_get(&c->slot->life) + 1) & MP_GENERATION_MASK);
+  w32_put(&c->slot->parent, 0);
   w64_put(&c->slot->start, 0);
   w64_put(&c->slot->who, 0);
 }

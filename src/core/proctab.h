@@ -28,7 +28,9 @@
 #define MP_TAG_MASK UINT32_C(0x3fffffff)
 #define MP_GENERATION_MASK UINT32_C(0x3ffff)
 
-/* The state is bits 62..63 of mp_slot.who, the pid the lower ones; a free slot's word is 0. */
+/* The state is bits 62..63 of mp_slot.who, the slot's life bits 32..49, the pid the lower ones (its
+** maker's tag while it is reserved); a free slot's word is 0. So no two lives have the same word, even
+** if a pid comes back. */
 enum mp_slot_state { MP_SLOT_FREE, MP_SLOT_LIVE, MP_SLOT_DEAD, MP_SLOT_RESERVED };
 
 /* shared; one change to undo: `where` is the byte offset of a word * 2, plus 1 for 64 bits */
@@ -55,7 +57,7 @@ struct mp_park {
 
 /* shared; written by its participant alone, and by its cleaner once it is dead, unless said */
 struct mp_slot {
-  mp_w64 who;      /* atomic; pid and state */
+  mp_w64 who;      /* atomic; pid, life and state */
   mp_w64 start;    /* start time of that process, or 0: not known. Written by the participant, for a
                    ** tracked child by its parent, which keeps the slot; 0 in a free slot */
   mp_w32 life;     /* generation; changed by the cleaner of a dead slot only */
@@ -172,8 +174,10 @@ static inline int mp_slot_ended_status(uint32_t word) {
 /* Bytes that the region needs. */
 size_t mp_proctab_bytes(void);
 
+/* 0 while it is reserved. */
 static inline int mp_slot_pid(const struct mp_slot *s) {
-  return (int)(w64_get(&s->who) & UINT64_C(0xffffffff));
+  uint64_t who = w64_get(&s->who);
+  return mp_slot_state_of(who) == MP_SLOT_RESERVED ? 0 : (int)(who & UINT64_C(0xffffffff));
 }
 
 /* Commits the table's first page. Called once, by the creator. */

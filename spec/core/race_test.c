@@ -1,0 +1,148 @@
+/* The living among each other: what one does while another is between two stores, wake-ups that
+** must reach somebody, and naps under a hail of signals. */
+#include <pthread.h>
+#include <sys/time.h>
+
+#include "../../src/core/message.h"
+#include "../../src/core/park.h"
+#include "sync.h"
+
+#define AT_ONCE (0.05 + TOLERANCE) /* what a wake-up may take; a long nap takes 0.5 s */
+#define LONG_NAP 5u                /* a waiter's count of naps from which on they are that long */
+
+/* ---- something else happens right before the n-th store of this thread ---- */
+
+static _Thread_local struct {
+  long left;
+  void (*meanwhile)(void *arg);
+  void *arg;
+} race;
+
+static void race_hook(const char *file, int line) {
+  (void)file;
+  (void)line;
+  if (--race.left != 0) return;
+  mp_crash_hook = NULL;
+  race.meanwhile(race.arg);
+}
+
+static void race_begin(long n, void (*meanwhile)(void *arg), void *arg) {
+  race.left = n;
+  race.meanwhile = meanwhile;
+  race.arg = arg;
+  mp_crash_hook = race_hook;
+}
+
+/* True when there were that many stores. */
+static bool race_end(void) {
+  mp_crash_hook = NULL;
+  return race.left <= 0;
+}
+
+/* ---- the process table ---- */
+
+static void tend_now(void *arg) {
+  mp_context_tend(arg, true);
+}
+
+TEST(a_reserved_slot_is_never_taken_for_dead) {
+  bool more = true;
+  for (long n = 1; more; n++) {
+    struct mp_context *a = sync_context(), *b = sync_context();
+    uint32_t index;
+    race_begin(n, tend_now, b);
+    CHECK_EQ(mp_slot_reserve(a, &index), 0);
+    more = race_end();
+    const struct mp_slot *s = mp_slot_at(&a->arena, index);
+    CHECK_EQ(mp_slot_state_of(w64_get(&s->who)), MP_SLOT_RESERVED);
+    CHECK_EQ(w32_get(&s->parent), a->tag);
+    mp_context_close(b);
+    mp_context_close(a);
+  }
+}
+
+TEST(a_child_that_dies_before_its_slot_is_its_own_is_collected) {
+  struct mp_context *a = sync_context();
+  uint32_t index, ended = mp_slot_ended_word(-SIGKILL);
+  CHECK_EQ(mp_slot_reserve(a, &index), 0);
+  mp_context_collect(a, mp_slot_tag(&a->arena, index), &ended);
+  CHECK_EQ(w64_get(&mp_slot_at(&a->arena, index)->who), 0);
+  sync_check(a);
+  mp_context_close(a);
+}
+
+struct successor {
+  struct mp_context *by, new;
+  uint32_t index;
+  int pid;
+};
+
+/* The dead one is cleaned up, and a new process with its pid has its slot. */
+static void succeed(void *arg) {
+  struct successor *s = arg;
+  mp_context_tend(s->by, true);
+  s->new.arena = s->by->arena;
+  s->new.pid = s->pid;
+  CHECK_EQ(mp_slot_claim(&s->new, &s->index), 0);
+}
+
+TEST(a_slot_s_next_life_is_not_buried_with_the_last) {
+  struct mp_context *a = sync_context();
+  struct successor s = {.by = sync_context()};
+  uint32_t tag;
+  CHECK_EQ(mp_context_fork(a, false, &s.pid, &tag), 0);
+  if (s.pid == 0) sync_exit();
+  sync_join(s.pid);
+  race_begin(1, succeed, &s); /* the first store of the clean-up is the one that says: dead */
+  mp_context_tend(a, true);
+  CHECK(race_end());
+  CHECK_EQ(s.index, mp_tag_index(tag));
+  CHECK_EQ(mp_slot_state_of(w64_get(&s.new.slot->who)), MP_SLOT_LIVE);
+  mp_slot_resign(&s.new);
+  mp_context_close(s.by);
+  mp_context_close(a);
+}
+
+static uint32_t slots_taken(struct mp_context *c) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < w32_get(&mp_proctab(&c->arena)->high); i++)
+    n += w64_get(&mp_slot_at(&c->arena, i)->who) != 0;
+  return n;
+}
+
+/* Arrays until there is no memory for one more, the last ones as large as what a fork needs. */
+static void eat_memory(struct mp_context *c) {
+  static const size_t bytes[] = {4 << 20, 60000, 1016 - 128};
+  for (size_t i = 0; i < MP_COUNT_OF(bytes); i++) {
+    mp_array_options o = {.code = 'B', .count = bytes[i]};
+    mp_array *eaten;
+    while (mp_array_new(c, &o, &eaten) == 0) {}
+  }
+}
+
+TEST(a_fork_without_memory_leaves_no_slot) {
+  struct mp_context *c = sync_context();
+  eat_memory(c);
+  for (int i = 0; i < 3; i++) {
+    int pid;
+    uint32_t tag;
+    CHECK_EQ(mp_context_fork(c, true, &pid, &tag), -ENOMEM);
+    CHECK_EQ(slots_taken(c), 1);
+  }
+  mp_context_close(c);
+}
+
+TEST(who_leaves_with_a_message_in_hand_leaves_an_empty_slot) {
+  struct mp_context *a = sync_context(), *b = sync_context();
+  struct mp_handle *h;
+  mp_ref message;
+  CHECK_EQ(mp_object_new(a, MP_KIND_LOCK, 256, &h), 0);
+  mp_object_publish(h, NULL, 0);
+  mp_ticket t = mp_handle_ticket(h);
+  struct mp_parcel p = {.tickets = &t, .ticket_count = 1};
+  CHECK_EQ(mp_message_reserve(a, &p, &message), 0);
+  mp_handle_close(h);
+  mp_context_close(a);
+  sync_check(b);
+  mp_context_close(b);
+}
