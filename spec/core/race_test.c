@@ -146,3 +146,140 @@ TEST(who_leaves_with_a_message_in_hand_leaves_an_empty_slot) {
   sync_check(b);
   mp_context_close(b);
 }
+
+/* ---- wake-ups ---- */
+
+struct sleeper {
+  struct mp_context *c;
+  struct mp_park *park;
+  double woken; /* when */
+  int result;
+  pthread_t thread;
+};
+
+static void await_sleep(const struct mp_context *c) {
+  for (double end = test_now() + 10; w64_get(&c->slot->waits) == 0; test_sleep(0.001))
+    CHECK(test_now() < end);
+  test_sleep(0.02);
+}
+
+static void *sleep_on_park(void *arg) {
+  struct sleeper *s = arg;
+  unsigned nap = LONG_NAP;
+  uint32_t seq = mp_park_ticket(s->park);
+  mp_park_announce(s->park);
+  s->result = mp_park_wait(s->c, s->park, seq, MP_FOREVER, &nap);
+  s->woken = test_now();
+  return NULL;
+}
+
+struct waker {
+  struct mp_context *c;
+  struct mp_park *park;
+};
+
+static void wake_one(void *arg) {
+  const struct waker *w = arg;
+  mp_park_wake(w->c, w->park, 1);
+}
+
+/* Two sleep; one wakes one, and before any of its stores another wakes one. */
+static bool two_wakers(struct mp_context *a, struct mp_context *b, struct mp_park *p, long n) {
+  struct sleeper s[2] = {{.c = sync_context(), .park = p}, {.c = sync_context(), .park = p}};
+  struct waker other = {b, p};
+  for (int i = 0; i < 2; i++) {
+    CHECK_EQ(pthread_create(&s[i].thread, NULL, sleep_on_park, &s[i]), 0);
+    await_sleep(s[i].c);
+  }
+  double start = test_now();
+  race_begin(n, wake_one, &other);
+  mp_park_wake(a, p, 1);
+  bool there = race_end();
+  if (!there) mp_park_wake(b, p, 1);
+  for (int i = 0; i < 2; i++) {
+    CHECK_EQ(pthread_join(s[i].thread, NULL), 0);
+    if (s[i].woken - start > AT_ONCE)
+      test_fail(__FILE__, __LINE__, "store %ld: nobody woke sleeper %d", n, i);
+    mp_context_close(s[i].c);
+  }
+  return there;
+}
+
+TEST(two_wakers_wake_two) {
+  struct mp_context *a = sync_context(), *b = sync_context();
+  mp_ref block;
+  CHECK_EQ(mp_heap_reserve(a, sizeof(struct mp_park), MP_BLOCK_PLAIN, &block), 0);
+  memset(mp_at(a, block), 0, sizeof(struct mp_park));
+  for (long n = 1; two_wakers(a, b, mp_at(a, block), n); n++) {}
+  mp_heap_unreserve(a, block);
+  mp_context_close(b);
+  mp_context_close(a);
+}
+
+/* ---- deadlines and signals ---- */
+
+static void ignore(int signal_number) {
+  (void)signal_number;
+}
+
+static void hail(long microseconds) {
+  struct sigaction a = {.sa_handler = ignore};
+  struct itimerval every = {{0, microseconds}, {0, microseconds}};
+  CHECK_EQ(sigaction(SIGALRM, &a, NULL), 0);
+  CHECK_EQ(setitimer(ITIMER_REAL, &every, NULL), 0);
+}
+
+TEST(under_a_hail_of_signals_a_dead_holder_is_noticed) {
+  struct mp_context *c = sync_context();
+  mp_ref block;
+  int pid;
+  CHECK_EQ(mp_heap_reserve(c, 64, MP_BLOCK_PLAIN, &block), 0);
+  memset(mp_at(c, block), 0, 64);
+  mp_mutex *m = mp_at(c, block);
+  if (sync_fork(c, &pid)) {
+    mp_mutex_lock(c, m);
+    sync_exit();
+  }
+  sync_join(pid);
+  hail(5000);
+  double start = test_now();
+  mp_mutex_lock(c, m);
+  CHECK(test_now() - start < 1 + TOLERANCE);
+  mp_mutex_unlock(c, m);
+  hail(0);
+  mp_heap_unreserve(c, block);
+  mp_context_close(c);
+}
+
+/* A child takes the only unit and dies; how long does it take to get it, by naps of `each`? */
+static double unit_of_the_dead(struct mp_context *c, double each) {
+  mp_semaphore_options o = {1, MP_SEMAPHORE_UNDO};
+  mp_semaphore *s;
+  int pid, r;
+  CHECK_EQ(mp_semaphore_new(c, &o, &s), 0);
+  if (sync_fork(c, &pid)) {
+    CHECK_EQ(mp_semaphore_acquire(s, MP_NOW), 0);
+    sync_exit();
+  }
+  sync_join(pid);
+  double start = test_now();
+  do r = mp_semaphore_acquire(s, mp_in(each));
+  while (r == MP_TIMEOUT && test_now() - start < 5);
+  CHECK_EQ(r, 0);
+  mp_semaphore_close(s);
+  return test_now() - start;
+}
+
+TEST(short_naps_see_the_dead_too) {
+  struct mp_context *c = sync_context();
+  CHECK(unit_of_the_dead(c, 0.004) < 1 + TOLERANCE);
+  mp_context_close(c);
+}
+
+TEST(interrupted_naps_see_the_dead_too) {
+  struct mp_context *c = sync_context();
+  hail(5000);
+  CHECK(unit_of_the_dead(c, 4) < 1 + TOLERANCE);
+  hail(0);
+  mp_context_close(c);
+}

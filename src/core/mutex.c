@@ -83,7 +83,7 @@ void mp_mutex_lock_slow(struct mp_context *c, mp_mutex *m) {
     if (!(seen & MP_MUTEX_WAITERS) && !w32_cas(&m->word, &seen, seen | MP_MUTEX_WAITERS)) continue;
     int r = mp_os_futex_wait(&m->word.v_, seen | MP_MUTEX_WAITERS, mp_clock_now() + nap);
     if (mutex_try(c, m, MP_MUTEX_WAITERS)) return;
-    if (r == MP_TIMEOUT) mutex_rescue(c, m);
+    if (r != 0) mutex_rescue(c, m); /* after a signal too: they may come faster than the cap */
   }
 }
 

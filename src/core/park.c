@@ -3,10 +3,11 @@
 **
 ** Lock: none. Invariant: a waiter sleeps on `seq` only after it has set MP_PARK_SLEEPERS and
 ** looked again, so whoever changes something after that look sees the bit. A waker that finds
-** it takes the bit away, counts seq up, wakes, and puts it back when somebody was woken, as
-** more may sleep. Death: a dead waiter leaves a bit that costs one useless wake; a waker that
-** dies between its change and its wake, or between taking the bit and putting it back, costs
-** the sleepers one capped nap. Nobody repairs anything.
+** it counts seq up and wakes; it takes the bit away only if nobody was woken and nobody has
+** announced himself since it looked. So the bit is there while another waker is at work, and two
+** wakers wake two (spec/model/park.pml). Death: a dead waiter leaves a bit that costs one useless
+** wake; a waker that dies between its change and its wake costs the sleepers one capped nap.
+** Nobody repairs anything.
 */
 #include "park.h"
 
@@ -73,18 +74,17 @@ int mp_park_wait(struct mp_context *c, struct mp_park *p, uint32_t seq, mp_deadl
   if (c->spun_at != 0) spin_learn(c);
   if (r == -EINTR || r == MP_TIMEOUT) {
     if (park_interrupted(c)) return MP_INTERRUPTED;
-    if (r == MP_TIMEOUT && wake_up != until && c->tend != NULL) c->tend(c);
+    if (c->tend != NULL) c->tend(c); /* after short naps too: some callers know no others */
   }
   return 0;
 }
 
 void mp_park_wake_slow(struct mp_context *c, struct mp_park *p, uint32_t n) {
-  uint32_t seen = w32_get(&p->waiting);
-  while (!w32_cas(&p->waiting, &seen, seen & ~MP_PARK_SLEEPERS)) {}
-  (void)w32_add(&p->seq, 1);
+  uint32_t seen = w32_get_acquire(&p->waiting), before = seen;
   if (seen & MP_PARK_SLEEPERS) {
-    int woken = mp_os_futex_wake(&p->seq.v_, n > INT32_MAX ? INT32_MAX : (int)n);
-    if (woken > 0) mp_park_announce(p);
+    (void)w32_add(&p->seq, 1); /* whoever was announced in `seen` sleeps already, or will not */
+    if (mp_os_futex_wake(&p->seq.v_, n > INT32_MAX ? INT32_MAX : (int)n) == 0)
+      (void)w32_cas(&p->waiting, &before, seen & ~MP_PARK_SLEEPERS);
   }
   if ((seen & MP_PARK_BELLS) && c->ring != NULL) c->ring(c, p);
 }

@@ -8,9 +8,10 @@
 **
 ** The words: `seq` counts wake-ups; a waiter sleeps only while it has the value it took its
 ** ticket at. `waiting` is a hint, never an exact count, so that a killed waiter can leave
-** nothing wrong: a waiter sets it before it looks for the last time, a waker takes it away,
-** wakes, and puts it back if somebody was woken. It may be set with nobody there (one useless
-** system call); it is never clear with a sleeper that no later wake would see. Each sleep is
+** nothing wrong: a waiter sets it before it looks for the last time, a waker wakes, and takes it
+** away if nobody was woken. It may be set with nobody there (one useless system call); it is
+** never clear with a sleeper that no later wake would see, and for that counts the announcements,
+** so that a late one cannot be taken away with the earlier ones. Each sleep is
 ** capped (20 ms, doubling to 500 ms): whoever died between its change and its wake costs that
 ** much at most.
 */
@@ -21,6 +22,7 @@
 
 #define MP_PARK_SLEEPERS 1u /* waiting: somebody may be asleep */
 #define MP_PARK_BELLS 2u    /* waiting: some bell may have to be rung (bell.h) */
+#define MP_PARK_ANNOUNCED 4u /* waiting: the bits from here on count announcements */
 
 static inline uint32_t mp_park_ticket(const struct mp_park *p) {
   return w32_get_acquire(&p->seq);
@@ -29,8 +31,7 @@ static inline uint32_t mp_park_ticket(const struct mp_park *p) {
 /* Says that we are about to sleep; a full fence. Look once more after it, then wait. */
 static inline void mp_park_announce(struct mp_park *p) {
   uint32_t seen = w32_get(&p->waiting);
-  while ((seen & MP_PARK_SLEEPERS) == 0 &&
-         !w32_cas(&p->waiting, &seen, seen | MP_PARK_SLEEPERS)) {}
+  while (!w32_cas(&p->waiting, &seen, (seen + MP_PARK_ANNOUNCED) | MP_PARK_SLEEPERS)) {}
   mp_full_fence();
 }
 
@@ -41,11 +42,16 @@ static inline void mp_park_announce(struct mp_park *p) {
 MP_MUST_USE int mp_park_wait(struct mp_context *c, struct mp_park *p, uint32_t seq,
                              mp_deadline until, unsigned *nap);
 
+/* May anybody be asleep, or have a bell here? For wakers, after a full fence. */
+static inline bool mp_park_awaited(const struct mp_park *p) {
+  return (w32_get(&p->waiting) & (MP_PARK_SLEEPERS | MP_PARK_BELLS)) != 0;
+}
+
 /* Wakes up to n waiters, if any may be there. Call after unlocking. */
 void mp_park_wake_slow(struct mp_context *c, struct mp_park *p, uint32_t n);
 static inline void mp_park_wake(struct mp_context *c, struct mp_park *p, uint32_t n) {
   mp_full_fence(); /* the change before the look at `waiting`; pairs with mp_park_announce */
-  if (mp_unlikely(w32_get(&p->waiting) != 0)) mp_park_wake_slow(c, p, n);
+  if (mp_unlikely(mp_park_awaited(p))) mp_park_wake_slow(c, p, n);
 }
 
 /* Reads `word` again and again for a few microseconds, longer where that was found to help: true as

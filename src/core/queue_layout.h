@@ -130,7 +130,7 @@ MP_MUST_USE int mp_queue_sleep(struct mp_context *c, struct queue *q, struct mp_
 
 /* After unlocking and a full fence: wakes up to n, if any may be there. */
 static inline void queue_wake(struct mp_context *c, struct mp_park *park, uint32_t n) {
-  if (mp_unlikely(w32_get(&park->waiting) != 0)) mp_park_wake_slow(c, park, n);
+  if (mp_unlikely(mp_park_awaited(park))) mp_park_wake_slow(c, park, n);
 }
 
 /* mp_kind.owner_died of queues. */
