@@ -152,6 +152,7 @@ TEST(who_leaves_with_a_message_in_hand_leaves_an_empty_slot) {
 struct sleeper {
   struct mp_context *c;
   struct mp_park *park;
+  struct mp_handle *queue;
   double woken; /* when */
   int result;
   pthread_t thread;
@@ -216,7 +217,111 @@ TEST(two_wakers_wake_two) {
   mp_context_close(a);
 }
 
+static void sleeper_open(struct sleeper *s, struct mp_handle *queue, void *(*run)(void *)) {
+  s->c = sync_context();
+  CHECK_EQ(mp_handle_open(s->c, mp_handle_ticket(queue), &s->queue), 0);
+  CHECK_EQ(pthread_create(&s->thread, NULL, run, s), 0);
+  await_sleep(s->c);
+}
+
+static void sleeper_close(struct sleeper *s) {
+  CHECK_EQ(pthread_join(s->thread, NULL), 0);
+  mp_handle_close(s->queue);
+  mp_context_close(s->c);
+}
+
+static void *put_ten_bytes(void *arg) {
+  struct sleeper *s = arg;
+  struct mp_parcel p = {.bytes = "0123456789", .length = 10};
+  s->result = mp_queue_put(s->queue, &p, MP_FOREVER);
+  s->woken = test_now();
+  return NULL;
+}
+
+TEST(room_for_two_lets_two_putters_in) {
+  struct mp_context *c = sync_context();
+  mp_queue_options o = {.max_bytes = 20};
+  mp_queue *q;
+  mp_letter l;
+  struct sleeper s[2];
+  struct mp_parcel p = {.bytes = "01234567890123456789", .length = 20};
+  CHECK_EQ(mp_queue_new(c, &o, &q), 0);
+  CHECK_EQ(mp_queue_put(q, &p, MP_NOW), 0);
+  for (int i = 0; i < 2; i++) sleeper_open(&s[i], q, put_ten_bytes);
+  test_sleep(0.7); /* their naps have become long */
+  double start = test_now();
+  CHECK_EQ(mp_queue_get(q, MP_NOW, &l), 0);
+  mp_letter_free(c, &l);
+  for (int i = 0; i < 2; i++) {
+    sleeper_close(&s[i]);
+    CHECK_EQ(s[i].result, 0);
+    CHECK(s[i].woken - start < AT_ONCE);
+  }
+  mp_queue_close(q);
+  mp_context_close(c);
+}
+
+static void *poll_queue(void *arg) {
+  struct sleeper *s = arg;
+  s->result = mp_connection_poll(s->queue, MP_FOREVER);
+  s->woken = test_now();
+  return NULL;
+}
+
+static void *receive(void *arg) {
+  struct sleeper *s = arg;
+  mp_letter l;
+  s->result = mp_connection_receive(s->queue, SIZE_MAX, MP_FOREVER, &l);
+  s->woken = test_now();
+  return NULL;
+}
+
+TEST(who_polls_keeps_no_wake_up_to_itself) {
+  struct mp_context *c = sync_context();
+  mp_connection *end[2];
+  struct sleeper s[3];
+  struct mp_parcel p = {.bytes = "x", .length = 1};
+  CHECK_EQ(mp_pipe_new(c, 0, end), 0);
+  sleeper_open(&s[0], end[0], poll_queue);
+  sleeper_open(&s[1], end[0], poll_queue);
+  sleeper_open(&s[2], end[0], receive);
+  test_sleep(0.65);
+  double start = test_now();
+  CHECK_EQ(mp_connection_send(end[1], &p, MP_NOW), 0);
+  CHECK_EQ(pthread_join(s[2].thread, NULL), 0);
+  CHECK_EQ(s[2].result, 0);
+  CHECK(s[2].woken - start < AT_ONCE);
+  CHECK_EQ(mp_connection_send(end[1], &p, MP_NOW), 0); /* whom the message has slipped from */
+  for (int i = 0; i < 2; i++) sleeper_close(&s[i]);
+  mp_handle_close(s[2].queue);
+  mp_context_close(s[2].c);
+  for (int i = 0; i < 2; i++) mp_connection_close(end[i]);
+  mp_context_close(c);
+}
+
 /* ---- deadlines and signals ---- */
+
+static void dawdle(const char *file, int line) {
+  (void)file;
+  (void)line;
+  test_sleep(0.003);
+}
+
+TEST(a_slow_putter_waits_as_long_as_it_means_to) {
+  struct mp_context *c = sync_context();
+  mp_queue_options o = {.max_items = 1};
+  mp_queue *q;
+  struct mp_parcel p = {.bytes = "x", .length = 1};
+  CHECK_EQ(mp_queue_new(c, &o, &q), 0);
+  CHECK_EQ(mp_queue_put(q, &p, MP_NOW), 0);
+  double start = test_now();
+  mp_crash_hook = dawdle;
+  CHECK_EQ(mp_queue_put(q, &p, mp_in(0.3)), MP_TIMEOUT);
+  mp_crash_hook = NULL;
+  CHECK_TOOK(test_now() - start, 0.3);
+  mp_queue_close(q);
+  mp_context_close(c);
+}
 
 static void ignore(int signal_number) {
   (void)signal_number;

@@ -143,14 +143,15 @@ static int take_locked(struct mp_context *c, struct queue *q, struct take *t) {
   return 0;
 }
 
-/* n messages have gone: wakes producers who sleep; those who doze only when a quarter is free, by
-** any bound, or nothing is left. */
+/* n messages have gone: wakes as many producers who sleep, or, where bytes are counted, all of them:
+** a long message makes room for several. Those who doze only when a quarter is free, by any bound, or
+** nothing is left. */
 static void wake_producers(struct mp_context *c, struct queue *q, const struct take *t) {
-  queue_wake(c, &q->not_full, (uint32_t)t->got);
-  if (mp_likely(w32_get(&q->drowsy.waiting) == 0)) return;
+  bool bytes = w64_get(&q->max_bytes) != UINT64_MAX;
+  queue_wake(c, &q->not_full, bytes ? UINT32_MAX : (uint32_t)t->got);
+  if (mp_likely(!mp_park_awaited(&q->drowsy))) return;
   uint64_t max = w64_get(&q->max_items);
-  bool much = t->left == 0 || (max != UINT64_MAX && t->left <= max - max / 4) ||
-              w64_get(&q->max_bytes) != UINT64_MAX;
+  bool much = t->left == 0 || (max != UINT64_MAX && t->left <= max - max / 4) || bytes;
   if (much) queue_wake(c, &q->drowsy, UINT32_MAX);
 }
 
@@ -180,11 +181,18 @@ static int get_wait(struct mp_context *c, struct queue *q, struct queue_wait *w)
   return mp_queue_sleep(c, q, &q->not_empty, w);
 }
 
+/* Who slept and leaves a message there passes the wake-up on: it may have been meant for one who
+** would take it. */
+static void get_pass_on(struct mp_context *c, struct queue *q, const struct queue_wait *w) {
+  if (w->nap > 0) mp_park_wake(c, &q->not_empty, 1);
+}
+
 static int get_step(struct mp_context *c, struct queue *q, struct take *t, mp_deadline until) {
   struct queue_wait w = queue_wait_get(c, q, until);
   for (bool last = until == MP_NOW;;) {
     int r = get_try(c, q, t);
     if (w.since != 0 && r == 0) mp_queue_wait_over(&w);
+    if (mp_unlikely(r == MP_TOO_BIG || r == MP_LIMIT)) get_pass_on(c, q, &w);
     if (mp_likely(r != MP_EMPTY)) return r;
     if (last) return until == MP_NOW ? MP_EMPTY : MP_TIMEOUT;
     r = get_wait(c, q, &w);
@@ -211,7 +219,10 @@ int mp_queue_poll(mp_queue *h, mp_deadline until) {
   struct queue_wait w = queue_wait_get(h->context, q, until);
   for (bool last = until == MP_NOW;;) {
     uint64_t head = w64_get_acquire(&q->head);
-    if (w32_get_acquire(&q->closed) != QUEUE_OPEN || w64_get_acquire(&q->tail) != head) return 0;
+    if (w32_get_acquire(&q->closed) != QUEUE_OPEN || w64_get_acquire(&q->tail) != head) {
+      get_pass_on(h->context, q, &w);
+      return 0;
+    }
     if (last) return MP_TIMEOUT;
     int r = get_wait(h->context, q, &w);
     last = r == MP_TIMEOUT;
