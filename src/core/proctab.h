@@ -95,6 +95,12 @@ struct mp_proctab {
 
 struct mp_handles;
 
+/* private; how long it is worth looking on before a sleep (queue_wait.c) */
+struct mp_patience {
+  uint32_t usual;         /* ns that such waits took of late */
+  uint32_t skip, backoff; /* how many more are not to be spent looking on; how many after that */
+};
+
 /* private; one participant as its own process sees it */
 struct mp_context {
   struct mp_arena arena;
@@ -122,10 +128,7 @@ struct mp_context {
   void *interrupted_arg;
   uint32_t releasing;          /* bit j: slot->doomed[j] is being taken apart or kept (heap.c) */
   bool reaping;                /* object.c: is taking dying objects apart */
-  struct mp_patience {         /* queue_wait.c: of waits for room, and for messages */
-    uint32_t usual;            /* ns that they took of late */
-    uint32_t skip, backoff;    /* how many more are not to be spent looking on; how many after that */
-  } patience[2];
+  struct mp_patience patience[2]; /* queue_wait.c: of waits for room, and for messages */
   struct mp_handles *handles;  /* object.c: the handles of this participant, private */
   uint32_t armings;            /* bell.c: how often it armed a bell */
   uint32_t child;              /* context.c: 1 + slot reserved for a child, between prepare and end */
