@@ -26,7 +26,7 @@ end
 local function text_files(folder)
   local files, bytes = {}, 0
   local find <close> = assert(io.popen("find " .. shell_quoted(folder)
-    .. " -type f ! -name '*.gz' ! -path '*/.git/*' 2>/dev/null"))
+    .. " -type f ! -name '*.gz' ! -path '*/.git/*' ! -path './build/*' 2>/dev/null"))
   for path in find:lines() do
     local text = read_text(path)
     if text then
