@@ -47,7 +47,7 @@ SPECS := $(shell find spec -name '*_spec.lua' 2>/dev/null | sort)
 named = $(if $(T),$(foreach f,$1,$(if $(findstring $(T),$(notdir $f)),$f)),$1)
 
 .PHONY: all env demo test check test-programs crash-programs step-programs fuzzers layers lint asan tsan valgrind \
-  crash fuzz bench rockspec install clean help
+  crash fuzz model bench rockspec install clean help
 .SECONDARY:
 ifndef V
 .SILENT:
@@ -162,6 +162,9 @@ crash: build/run   ## crash enumeration, single-step kills, then torture for SEC
 fuzz: build/run   ## the decoder and the attach check under libFuzzer, for SECONDS= in all
 	@$(MAKE) -s fuzzers BUILD=build/fuzz
 	@SECONDS=$(SECONDS) SEED=$(SEED) $(CHECK) $(patsubst $(BUILD)/%,build/fuzz/%,$(call named,$(FUZZERS)))
+
+model:   ## the models of mutex and park, checked with Spin
+	@sh spec/model/run.sh
 
 layers:   ## the layering rule
 	@$(MAKE) -s all

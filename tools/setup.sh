@@ -30,6 +30,7 @@ look_test() {
   need python3 command -v python3
   need g++ command -v c++
   need valgrind command -v valgrind
+  need spin command -v spin
   need clang command -v clang
   need clang-tidy command -v clang-tidy
   need cppcheck command -v cppcheck
