@@ -206,6 +206,7 @@ int mp_context_fork(struct mp_context *c, bool tracked, int *pid, uint32_t *chil
     fork_undo(c, index);
     return r;
   }
+  if (p > 0 && !tracked) mp_slot_give(c, tag, p);
   if (p > 0 && tracked) mp_slot_note_start(c, index, p); /* the slot stays the child's till then */
   *pid = p;
   *child = tag;

@@ -113,11 +113,22 @@ int mp_slot_adopt(struct mp_context *c, uint32_t index) {
   struct mp_slot *s = mp_slot_at(&c->arena, index);
   c->pid = mp_os_pid();
   uint64_t who = w64_get(&s->who);
-  if (mp_slot_state_of(who) != MP_SLOT_RESERVED) return MP_LOST;
-  if (!w64_cas(&s->who, &who, who_is((uint32_t)c->pid, w32_get(&s->life), MP_SLOT_LIVE)))
-    return MP_LOST;
+  uint64_t mine = who_is((uint32_t)c->pid, w32_get(&s->life), MP_SLOT_LIVE);
+  while (who != mine) {
+    if (mp_slot_state_of(who) != MP_SLOT_RESERVED) return MP_LOST;
+    if (w64_cas(&s->who, &who, mine)) break; /* else its parent was faster, or it was given up */
+  }
   slot_take(c, index);
   return 0;
+}
+
+void mp_slot_give(struct mp_context *c, uint32_t tag, int32_t pid) {
+  struct mp_slot *s = mp_slot_at(&c->arena, mp_tag_index(tag));
+  uint32_t life = tag >> MP_TAG_INDEX_BITS & MP_GENERATION_MASK, me = c->tag;
+  uint64_t reserved = who_is(c->tag, life, MP_SLOT_RESERVED);
+  if (!w64_cas(&s->who, &reserved, who_is((uint32_t)pid, life, MP_SLOT_LIVE))) return;
+  /* nobody collects it; should we die before we say so, nobody waits for us to */
+  (void)w32_cas(&s->parent, &me, 0);
 }
 
 static bool slot_gone(struct mp_context *c, const struct mp_slot *s, uint64_t who) {

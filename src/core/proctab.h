@@ -199,6 +199,10 @@ MP_MUST_USE int mp_slot_reserve(struct mp_context *c, uint32_t *index);
 MP_MUST_USE int mp_slot_adopt(struct mp_context *c, uint32_t index);
 void mp_slot_note_start(struct mp_context *c, uint32_t index, int32_t pid);
 
+/* In the parent: makes the reserved slot its child's, if the child has not done so itself. Should it
+** die before it can, it is known to be dead. For children that nobody collects. */
+void mp_slot_give(struct mp_context *c, uint32_t tag, int32_t pid);
+
 /* Is the participant that `tag` names gone? Its slot may serve somebody else by now. Costs a
 ** load where it is known, a few microseconds to find out. */
 bool mp_slot_gone(struct mp_context *c, uint32_t tag);
