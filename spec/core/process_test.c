@@ -687,6 +687,70 @@ TEST(every_call_of_start_can_fail_without_pidfds) {
   without("pidfd_open", every_call_of_start_fails);
 }
 
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+/* Allocations until one fails; -1: none does. This malloc takes the place of the C library's. */
+static _Thread_local int allocations_left = -1;
+extern void *__libc_malloc(size_t);
+void *malloc(size_t bytes) {
+  if (allocations_left >= 0 && allocations_left-- == 0) {
+    errno = ENOMEM;
+    return NULL;
+  }
+  return __libc_malloc(bytes);
+}
+
+/* With more handles than a slot has room for, so that their copy needs memory, too. */
+TEST(every_allocation_of_start_can_fail) {
+  enum { HANDLES = 40 };
+  mp_context *c = context();
+  mp_lock *locks[HANDLES];
+  int r = -ENOMEM, n;
+  for (int i = 0; i < HANDLES; i++) CHECK_EQ(mp_lock_new(c, &locks[i]), 0);
+  for (n = 0; r != 0; n++) {
+    mp_process *p = NULL;
+    allocations_left = n;
+    r = mp_process_start(c, &plain, &p);
+    allocations_left = -1;
+    if (r == 0 && p == NULL) mp_process_exit(c, 9);
+    CHECK(r == 0 || r == -ENOMEM);
+    if (r == 0) CHECK_EQ(joined(p), 9);
+    if (r == 0) mp_process_close(p);
+    CHECK(c->children == NULL);
+    arena_is_sound(c);
+    for (int i = 0; i < HANDLES; i++) CHECK_EQ(w32_get(&locks[i]->object->holders), 1);
+  }
+  CHECK(n > 2);
+  for (int i = 0; i < HANDLES; i++) mp_lock_close(locks[i]);
+  mp_context_close(c);
+}
+#endif
+
+TEST(no_shared_memory_is_an_error_that_changed_nothing) {
+  enum { HANDLES = 40 };
+  mp_context *c;
+  struct mp_context_options o = {.memory = 4 << 20, .space = 128 << 20};
+  mp_lock *locks[HANDLES];
+  static struct mp_handle *more[20000];
+  int n = 0;
+  CHECK_EQ(mp_context_open(&o, &c), 0);
+  for (int i = 0; i < HANDLES; i++) CHECK_EQ(mp_lock_new(c, &locks[i]), 0);
+  /* objects as large as what a fork needs for the handles */
+  while (n < 20000 && mp_object_new(c, MP_KIND_LOCK, 1000, &more[n]) == 0)
+    mp_object_publish(more[n++], NULL, 0);
+  CHECK(n < 20000);
+  mp_process *p;
+  CHECK_EQ(mp_process_start(c, &plain, &p), -ENOMEM);
+  CHECK(c->children == NULL);
+  CHECK_EQ(w32_get(&locks[0]->object->holders), 1);
+  while (n > 0) mp_handle_close(more[--n]);
+  p = started(c, &plain, return_7);
+  CHECK_EQ(joined(p), 7);
+  mp_process_close(p);
+  arena_is_sound(c);
+  for (int i = 0; i < HANDLES; i++) mp_lock_close(locks[i]);
+  mp_context_close(c);
+}
+
 TEST(no_more_processes_is_an_error_that_changed_nothing) {
   mp_context *c = context();
   struct rlimit limit, none = {0, 0};
