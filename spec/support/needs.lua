@@ -1,15 +1,21 @@
 -- Says what a program of the documentation needs and the module, as built so far, does not have.
-local found, mp = pcall(require, "multiprocessing")
+local mp = require "multiprocessing"
 
 local needs = {}
 
+-- What the design has and the module will get: a program that needs it is pending. Any other name
+-- that is missing was lost, and is an error.
+local LATER = {["futures.ThreadPoolExecutor"] = true, Manager = true}
+
 -- The first name of the list ("Pool", "futures.wait") that the module lacks, or nil.
 function needs.missing(names)
-  if not found then return names[1] and "multiprocessing" end
   for _, name in ipairs(names) do
     local value = mp
     for part in name:gmatch("[^.]+") do value = value and value[part] end
-    if value == nil then return name end
+    if value == nil then
+      assert(LATER[name], "the module has lost its " .. name)
+      return name
+    end
   end
 end
 
