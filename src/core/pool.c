@@ -60,7 +60,7 @@ int mp_pool_submit(struct mp_handle *pool, const struct mp_parcel *task,
   }
   mp_mutex_unlock(c, &p->object.lock);
   if (open)
-    mp_park_wake(c, &p->work, 1);
+    pool_call_worker(c, p);
   else
     mp_task_unreserve(c, ref);
   return open ? 0 : MP_CLOSED;

@@ -77,6 +77,7 @@ struct pool {
   mp_w32 initializer_error;          /* message, or none */
   mp_w32 unready;                    /* atomic: workers started since the last one came up */
   mp_w32 supervisor;                 /* tag */
+  mp_w32 lookout;                    /* atomic; tag of the worker that watches the line, or 0 */
   struct mp_park work;    /* workers wait for tasks */
   struct mp_park results; /* the creator waits for results */
 };
@@ -102,6 +103,12 @@ static inline unsigned char *area_data(struct item_area *a) {
 /* Items that are settled; exact for its worker, and for all others once the task is over. */
 static inline uint32_t task_settled(const struct mp_context *c, const struct task *t) {
   return w32_get(&t->settled) + area_items(area_at(c, w32_get(&t->last_area)));
+}
+
+/* A task stands in line: wakes a worker, unless one is on the lookout for it. */
+static inline void pool_call_worker(struct mp_context *c, struct pool *p) {
+  mp_full_fence(); /* the line before the look at `lookout`; pairs with work_watch */
+  if (w32_get(&p->lookout) == 0) mp_park_wake(c, &p->work, 1);
 }
 
 /* ---- pool_task.c. The first five: in a transaction under the pool's lock ---- */

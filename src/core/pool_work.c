@@ -52,6 +52,17 @@ static void work_open(struct mp_handle *h, mp_ref ref, struct mp_work *out) {
   out->timed = w64_get(&t->timeout) != 0;
 }
 
+/* Watches the line for a moment, one worker at a time: as long as it does, nobody else has to be woken
+** for a task. Whoever takes one calls the next worker if there are more. */
+static bool work_watch(struct mp_context *c, struct pool *p) {
+  uint32_t nobody = 0;
+  if (!w32_cas(&p->lookout, &nobody, c->tag)) return false;
+  bool found = mp_park_spin32(c, &p->todo, MP_NONE);
+  w32_put(&p->lookout, 0);
+  mp_full_fence(); /* before the next look at the line; pairs with pool_call_worker */
+  return found;
+}
+
 int mp_work_take(struct mp_handle *pool, mp_deadline until, struct mp_work *out) {
   struct mp_context *c = pool->context;
   struct pool *p = pool_of(pool);
@@ -59,10 +70,11 @@ int mp_work_take(struct mp_handle *pool, mp_deadline until, struct mp_work *out)
     mp_ref ref = w32_get(&p->todo) != MP_NONE ? work_pop(pool) : MP_NONE;
     if (ref != MP_NONE) {
       work_open(pool, ref, out);
+      if (w32_get(&p->todo) != MP_NONE) pool_call_worker(c, p);
       return 0;
     }
     if (pool_ended(p)) return MP_CLOSED;
-    if (mp_park_spin32(c, &p->todo, MP_NONE)) continue;
+    if (work_watch(c, p)) continue;
     uint32_t seq = mp_park_ticket(&p->work);
     mp_park_announce(&p->work);
     if (w32_get(&p->todo) != MP_NONE || pool_ended(p)) continue;
@@ -248,6 +260,8 @@ static void participant_died(struct mp_context *c, struct pool *p, uint32_t held
 void mp_pool_owner_died(struct mp_context *c, struct mp_object *o, struct mp_handle_entry *entry,
                         const struct mp_slot *dead) {
   struct pool *p = (struct pool *)(void *)o;
+  uint32_t watcher = mp_slot_tag(&c->arena, (uint32_t)(dead - mp_slot_at(&c->arena, 0)));
+  (void)w32_cas(&p->lookout, &watcher, 0); /* before `held` says that nothing is left to do */
   mp_mutex_lock(c, &o->lock);
   uint32_t held = w32_get(&entry->held);
   if (held != 0) {
