@@ -219,8 +219,11 @@ static const luaL_Reg result_methods[] = {{"get", result_get},
                                           {"fileno", result_fileno},
                                           {NULL, NULL}};
 
+/* The metatable is found by the address of `key`, and by the name for those who look by names. */
 static void make_type(lua_State *L, const char *key, const char *name, const luaL_Reg *methods) {
   luaL_newmetatable(L, key);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, key);
   lua_pushcfunction(L, result_tostring);
   lua_setfield(L, -2, "__tostring");
   lua_pushstring(L, name);

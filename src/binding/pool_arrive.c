@@ -157,7 +157,7 @@ static void call_arrived(lua_State *L, struct arrival *a) {
   int n = -1;
   if (a->item.kind != MP_ITEM_VALUE)
     push_failure(L, a);
-  else if (p->length > 1 && *(const unsigned char *)p->bytes == 0x91 &&
+  else if (p->length > 1 && *(const unsigned char *)p->bytes == (WIRE_FIXARRAY | 1) &&
            push_small(L, (const char *)p->bytes + 1, p->length - 1))
     n = 1;
   else
@@ -256,8 +256,8 @@ void mp_lua_pool_arrive(lua_State *L, int pool, const struct mp_pool_result *tas
   struct arrival a = {.task = *task, .pool = pool, .result = top + 1};
   push_result(L, pool, serial);
   if (!lua_isnil(L, -1)) {
-    a.first = a.index = take_place(L, pool, serial);
     a.single = is_stream(L, a.result) || ((const struct result *)lua_touserdata(L, a.result))->many;
+    a.first = a.index = a.single ? take_place(L, pool, serial) : 1;
     if (is_stream(L, a.result)) mp_lua_stream_arrive(L, h, &a);
     else read_task(L, h, &a);
     task_over(L, &a, serial);

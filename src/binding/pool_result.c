@@ -16,7 +16,8 @@ const char mp_lua_future_type[] = "multiprocessing.Future";
 struct result *mp_lua_result_new(lua_State *L, int pool) {
   struct result *r = (struct result *)lua_newuserdatauv(L, sizeof *r, RESULT_VALUES);
   memset(r, 0, sizeof *r);
-  luaL_setmetatable(L, mp_lua_result_type);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, mp_lua_result_type);
+  lua_setmetatable(L, -2);
   lua_insert(L, -2);
   lua_setiuservalue(L, -2, RESULT_FUNCTION);
   lua_pushvalue(L, pool);
@@ -26,7 +27,8 @@ struct result *mp_lua_result_new(lua_State *L, int pool) {
 
 void mp_lua_future_new(lua_State *L, int pool) {
   struct result *r = mp_lua_result_new(L, pool);
-  luaL_setmetatable(L, mp_lua_future_type);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, mp_lua_future_type);
+  lua_setmetatable(L, -2);
   r->future = true;
 }
 
@@ -208,8 +210,13 @@ bool mp_lua_pool_wait(lua_State *L, int pool, const struct result *r, mp_deadlin
 /* ---- one result ---- */
 
 struct result *mp_lua_result_test(lua_State *L, int index) {
-  struct result *r = (struct result *)luaL_testudata(L, index, mp_lua_result_type);
-  return r != NULL ? r : (struct result *)luaL_testudata(L, index, mp_lua_future_type);
+  void *u = lua_touserdata(L, index);
+  if (u == NULL || !lua_getmetatable(L, index)) return NULL;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, mp_lua_result_type);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, mp_lua_future_type);
+  bool is = lua_rawequal(L, -2, -3) || lua_rawequal(L, -1, -3);
+  lua_pop(L, 3);
+  return is ? (struct result *)u : NULL;
 }
 
 struct result *mp_lua_result_check(lua_State *L, int arg) {

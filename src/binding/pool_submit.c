@@ -5,7 +5,12 @@
 ** trailer that names the function by its number. The AsyncResult is made before the task is
 ** submitted, so that nothing can fail between the two.
 */
+#include <string.h>
+
+#include "../codec/scalar.h"
 #include "pool.h"
+
+#define FEW 6 /* arguments that may go the short way */
 
 static const struct mp_lua_option call_options[] = {
   {"func", MP_LUA_FUNCTION},     {"args", MP_LUA_TABLE},
@@ -76,13 +81,19 @@ void mp_lua_pool_limits(lua_State *L, int index, struct mp_task_options *o) {
 static const struct mp_lua_condition closed[] = {{MP_CLOSED, "ValueError", "Pool not running"},
                                                  {0, NULL, NULL}};
 
+static void submitted(lua_State *L, const struct pool *p, int r) {
+  if (mp_likely(r == 0)) return;
+  if (r == MP_CLOSED && mp_pool_state(p->base.handle) == MP_POOL_BROKEN)
+    mp_lua_raise(L, p->executor ? "BrokenProcessPool" : "WorkerLostError",
+                 "the pool is broken: its workers cannot be started");
+  mp_lua_result_as(L, r, "a task", closed);
+}
+
 void mp_lua_pool_submit(lua_State *L, struct pool *p, struct mp_lua_parcel *task,
                         const struct mp_task_options *o, uint64_t *id) {
   int r = mp_pool_submit(p->base.handle, &task->parcel, o, id);
   mp_lua_encode_done(task);
-  if (r == MP_CLOSED && mp_pool_state(p->base.handle) == MP_POOL_BROKEN)
-    mp_lua_raise(L, p->executor ? "BrokenProcessPool" : "WorkerLostError", "the pool is broken: its workers cannot be started");
-  mp_lua_result_as(L, r, "a task", closed);
+  submitted(L, p, r);
 }
 
 /* The arguments, from the table at ARG_ARGS and the names in ARG_KWDS, on top of the stack. */
@@ -134,18 +145,41 @@ void mp_lua_pool_running(lua_State *L, const struct pool *p) {
     mp_lua_raise(L, "ValueError", "Pool not running");
 }
 
-/* Submits a call with the n values on top as its arguments; the result is at `result`, and above it
-** the table of globals that the workers have. */
-static void submit_call(lua_State *L, int result, int n, const struct task_trailer *trailer,
-                        const struct mp_task_options *o) {
+/* Small values need no encoder: writes what it would have written, and the trailer. 0: they are not. */
+static size_t encode_small(lua_State *L, int n, const struct task_trailer *trailer, unsigned char *to) {
+  size_t size = 1;
+  if (n > FEW) return 0;
+  to[0] = (unsigned char)(WIRE_FIXARRAY | n);
+  for (int i = lua_gettop(L) - n + 1; n > 0; i++, n--) {
+    size_t more = mp_codec_encode_scalar(L, i, to + size);
+    if (more == 0) return 0;
+    size += more;
+  }
+  memcpy(to + size, trailer, sizeof *trailer);
+  return size + sizeof *trailer;
+}
+
+static void submit_large(lua_State *L, int n, const struct task_trailer *trailer,
+                         const struct mp_task_options *o, uint64_t *id) {
   struct pool *p = (struct pool *)lua_touserdata(L, ARG_POOL);
   struct mp_codec_request what = {lua_gettop(L) - n + 1, n, MP_CODEC_FULL | MP_CODEC_VALUES, "args"};
   struct mp_lua_parcel task;
-  uint64_t id;
-  mp_lua_encode_carry(L, &what, result + 1, &task);
+  mp_lua_pool_book(L, ARG_POOL, BOOK_PRESENT);
+  mp_lua_encode_carry(L, &what, lua_gettop(L), &task);
   task.parcel.tail = trailer;
   task.parcel.tail_length = sizeof *trailer;
-  mp_lua_pool_submit(L, p, &task, o, &id);
+  mp_lua_pool_submit(L, p, &task, o, id);
+}
+
+/* Submits a call with the n values on top as its arguments; the result is at `result`. */
+static void submit_call(lua_State *L, int result, int n, const struct task_trailer *trailer,
+                        const struct mp_task_options *o) {
+  struct pool *p = (struct pool *)lua_touserdata(L, ARG_POOL);
+  unsigned char bytes[1 + FEW * MP_CODEC_SCALAR_MAX + sizeof *trailer];
+  struct mp_parcel small = {.bytes = bytes, .length = encode_small(L, n, trailer, bytes)};
+  uint64_t id;
+  if (small.length != 0) submitted(L, p, mp_pool_submit(p->base.handle, &small, o, &id));
+  else submit_large(L, n, trailer, o, &id);
   lua_settop(L, result);
   mp_lua_result_expect(L, ARG_POOL, result, id, 1);
 }
@@ -162,7 +196,6 @@ static int pool_apply_async(lua_State *L) {
   (void)mp_lua_result_new(L, ARG_POOL);
   int result = lua_gettop(L);
   keep_callbacks(L, result, ARG_CALLBACK, 0);
-  mp_lua_pool_book(L, ARG_POOL, BOOK_PRESENT);
   submit_call(L, result, push_arguments(L), &trailer, &o);
   return 1;
 }
@@ -178,7 +211,6 @@ static int pool_submit(lua_State *L) {
   struct task_trailer trailer = {mp_lua_pool_function(L, ARG_POOL, ARG_FUNCTION), FORM_CALL};
   mp_lua_future_new(L, ARG_POOL);
   int result = lua_gettop(L);
-  mp_lua_pool_book(L, ARG_POOL, BOOK_PRESENT);
   luaL_checkstack(L, n + LUA_MINSTACK, "too many arguments");
   for (int i = 1; i <= n; i++) lua_pushvalue(L, ARG_FUNCTION + i);
   submit_call(L, result, n, &trailer, &o);

@@ -69,7 +69,7 @@ static void settle_values(lua_State *L, struct worker *w, const struct mp_codec_
 
 /* The call's results, all of the stack: a list of values. */
 static void settle_call(lua_State *L, struct worker *w) {
-  unsigned char bytes[MP_CODEC_SCALAR_MAX + 1] = {0x91}; /* a list of one */
+  unsigned char bytes[MP_CODEC_SCALAR_MAX + 1] = {WIRE_FIXARRAY | 1}; /* a list of one */
   int n = lua_gettop(L);
   size_t size = n == 1 ? mp_codec_encode_scalar(L, 1, bytes + 1) : 0;
   struct mp_codec_request what = {1, n, MP_CODEC_FULL | MP_CODEC_VALUES, "result"};
@@ -107,8 +107,21 @@ static int push_values(lua_State *L, struct worker *w, unsigned mode) {
   return n;
 }
 
+/* No argument, or one number. */
+static bool push_small(lua_State *L, struct worker *w, int *n) {
+  const unsigned char *p = (const unsigned char *)w->work.parcel.bytes;
+  size_t length = w->work.parcel.length - sizeof w->trailer;
+  *n = p[0] == WIRE_FIXARRAY ? 0 : 1;
+  if (*n == 1 &&
+      (p[0] != (WIRE_FIXARRAY | 1) || !mp_codec_decode_number(L, p + 1, length - 1)))
+    return false;
+  w->reading = false;
+  return true;
+}
+
 static void run_call(lua_State *L, struct worker *w) {
-  int n = push_values(L, w, MP_CODEC_VALUES);
+  int n;
+  if (!push_small(L, w, &n)) n = push_values(L, w, MP_CODEC_VALUES);
   lua_call(L, n, LUA_MULTRET);
   settle_call(L, w);
 }
