@@ -93,6 +93,7 @@ build = {
         "src/core/park.c",
         "src/core/pipe.c",
         "src/core/pool.c",
+        "src/core/pool_function.c",
         "src/core/pool_supervisor.c",
         "src/core/pool_task.c",
         "src/core/pool_work.c",

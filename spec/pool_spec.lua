@@ -161,6 +161,23 @@ describe("a function", function()
     end)
   end)
 
+  it("leaves nothing behind when it is dropped", function()
+    with(1, function(pool)
+      local function rounds(n)
+        for i = 1, n do
+          local text = ("x"):rep(2000) .. i
+          assert.equal(2000 + #tostring(i), pool:apply(function() return #text end))
+        end
+        collectgarbage()
+        collectgarbage()
+        return mp.stats().bytes
+      end
+      rounds(300)
+      local before = rounds(50)
+      assert.is_true(rounds(1000) - before < 100000)
+    end)
+  end)
+
   it("finds what a module loads when it is asked for", function()
     local out = helper.output([[
       local mp = require "multiprocessing"

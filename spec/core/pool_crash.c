@@ -158,6 +158,17 @@ static int add_function(struct crash_world *w, struct mp_context *c) {
   return mp_pool_function_add(w->mine, &p, &number);
 }
 
+static void prepare_function(struct crash_world *w) {
+  prepare_creator(w);
+  CHECK_EQ(add_function(w, w->mine->context), 0);
+}
+
+static int drop_function(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  mp_pool_function_drop(w->mine, 1);
+  return 0;
+}
+
 static void prepare_over(struct crash_world *w) {
   uint64_t id;
   struct mp_parcel p = text("what to do");
@@ -196,6 +207,7 @@ static void judge_end(struct crash_world *w, bool done) {
 CREATOR_TEST(the_creator_dies_in_new, "pool new", prepare_nothing, create)
 CREATOR_TEST(the_creator_dies_in_cancel, "pool cancel", prepare_creator, cancel_in_line)
 CREATOR_TEST(the_creator_dies_in_function_add, "pool function", prepare_creator, add_function)
+CREATOR_TEST(the_creator_dies_in_function_drop, "pool function drop", prepare_function, drop_function)
 CREATOR_TEST(the_creator_dies_in_collect, "pool collect, forget", prepare_over, collect_and_forget)
 
 /* The second task mentions the pool itself, a cycle: the pool outlives its last handle. */

@@ -174,3 +174,22 @@ TEST(without_its_supervisor_a_pool_is_broken) {
   CHECK(test_now() - before < 1 + TOLERANCE);
   end(&w);
 }
+
+TEST(functions_have_numbers_until_they_are_dropped) {
+  struct world w = pool_of_workers(1);
+  struct mp_parcel p;
+  uint32_t number;
+  for (uint32_t i = 1; i <= 200; i++) {
+    CHECK_EQ(mp_pool_function_add(w.pool, &(struct mp_parcel){.bytes = &i, .length = sizeof i}, &number), 0);
+    CHECK_EQ(number, i);
+  }
+  for (uint32_t i = 1; i <= 200; i += 3) mp_pool_function_drop(w.pool, i);
+  mp_pool_function_drop(w.pool, 1);
+  mp_pool_function_drop(w.pool, 201);
+  for (uint32_t i = 0; i <= 201; i++) {
+    bool there = i % 3 != 1 && i > 0 && i < 201;
+    CHECK_EQ(mp_pool_function(w.pool, i, &p), there ? 0 : MP_EMPTY);
+    if (there) CHECK_EQ(*(const uint32_t *)p.bytes, i);
+  }
+  end(&w);
+}

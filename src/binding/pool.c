@@ -16,6 +16,11 @@ static bool pool_is_ours(const struct pool *p) {
   return p->started && p->base.state->context->tag == p->creator;
 }
 
+bool mp_lua_pool_is_ours(const struct pool *p) {
+  const struct mp_lua_handle *u = &p->base;
+  return u->handle != NULL && mp_context_valid(u->state->context) && pool_is_ours(p);
+}
+
 struct pool *mp_lua_pool_check(lua_State *L, int arg) {
   struct pool *p = (struct pool *)mp_lua_handle_check(L, arg, &mp_lua_pool_type);
   if (!pool_is_ours(p))
@@ -177,7 +182,7 @@ static int pool_leave(lua_State *L) {
   struct mp_lua_handle *u = mp_lua_handle_check_any(L, 1, &mp_lua_pool_type);
   struct pool *p = (struct pool *)u;
   lua_settop(L, 1);
-  if (u->handle == NULL || !mp_context_valid(u->state->context) || !pool_is_ours(p)) return 0;
+  if (!mp_lua_pool_is_ours(p)) return 0;
   terminate(L, p);
   (void)join_processes(L, p, MP_FOREVER);
   return 0;
@@ -187,8 +192,7 @@ static int pool_leave(lua_State *L) {
 static int pool_expects(lua_State *L) {
   const struct mp_lua_handle *u = mp_lua_handle_check_any(L, 1, &mp_lua_pool_type);
   const struct pool *p = (const struct pool *)u;
-  bool usable = u->handle != NULL && mp_context_valid(u->state->context) && pool_is_ours(p);
-  lua_pushboolean(L, usable && !p->calling && (p->open > 0 || p->due != p->due_done));
+  lua_pushboolean(L, mp_lua_pool_is_ours(p) && !p->calling && (p->open > 0 || p->due != p->due_done));
   return 1;
 }
 
@@ -245,6 +249,7 @@ void mp_lua_open_pool(lua_State *L) {
   mp_lua_type(L, &mp_lua_pool_type, pool_methods, pool_metamethods);
   mp_lua_functions(L, pool_functions);
   mp_lua_pool_open_submit(L);
+  mp_lua_pool_function_open(L);
   mp_lua_result_open(L);
   mp_lua_stream_open(L);
 }

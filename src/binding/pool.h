@@ -91,6 +91,8 @@ struct result {
 
 /* pool.c */
 
+/* Is it open, and of this process's making? */
+bool mp_lua_pool_is_ours(const struct pool *p);
 /* The usable pool at that argument. Raises ProcessError in any process but its creator. */
 struct pool *mp_lua_pool_check(lua_State *L, int arg);
 /* Pushes one of the pool's tables. */
@@ -99,6 +101,7 @@ void mp_lua_pool_book(lua_State *L, int pool, enum pool_book page);
 /* pool_function.c: the number of the function at index `function` in the pool, which was sent now if
 ** it is new or has changed. Pushes its record. */
 uint32_t mp_lua_pool_function(lua_State *L, int pool, int function);
+void mp_lua_pool_function_open(lua_State *L);
 /* Pushes the name in the record at `record`. */
 void mp_lua_pool_function_name(lua_State *L, int record);
 

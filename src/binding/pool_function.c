@@ -12,13 +12,15 @@
 
 #include <string.h>
 
-/* A full userdata. Its user values: the list to compare with, the bytes, the name. */
+/* A full userdata. Its user values: the list to compare with, the bytes, the name, the pool. */
 struct function {
-  uint32_t number;
+  uint32_t number;  /* 0: not sent */
   uint32_t watched; /* triples in the list */
   bool opaque;      /* has a table to compare: by its bytes */
 };
-enum { FUNCTION_WATCH = 1, FUNCTION_BYTES, FUNCTION_NAME, FUNCTION_VALUES = FUNCTION_NAME };
+enum { FUNCTION_WATCH = 1, FUNCTION_BYTES, FUNCTION_NAME, FUNCTION_POOL, FUNCTION_VALUES = FUNCTION_POOL };
+
+static const char record_type[] = "multiprocessing.pool_function";
 
 /* ---- what to watch ---- */
 
@@ -246,11 +248,12 @@ static void function_send(lua_State *L, int pool, int function, int record) {
     lua_setiuservalue(L, record, FUNCTION_BYTES);
   }
   uint32_t number;
-  int r = mp_pool_function_add(p->base.handle, &bytes.parcel, &number);
+  int r = mp_pool_function_add(p->base.handle, &bytes.parcel, &number), kib = (int)(bytes.view.size >> 10);
   mp_lua_encode_done(&bytes);
   mp_lua_result(L, r, "a pool's function");
   u->number = number;
   lua_settop(L, top);
+  if (lua_gc(L, LUA_GCISRUNNING)) lua_gc(L, LUA_GCSTEP, kib + 1); /* it counts as memory of ours */
 }
 
 static bool bytes_same(lua_State *L, int pool, int function, int record) {
@@ -273,28 +276,52 @@ static bool function_same(lua_State *L, int pool, int function, int record) {
   return watched_same(L, u, record);
 }
 
-/* Pushes a record for a function that has none yet. */
-static void push_record(lua_State *L, int function) {
+/* Pushes a new record. */
+static void push_record(lua_State *L, int pool, int function) {
   struct function *u = (struct function *)lua_newuserdatauv(L, sizeof *u, FUNCTION_VALUES);
   memset(u, 0, sizeof *u);
   push_name(L, function);
   lua_setiuservalue(L, -2, FUNCTION_NAME);
+  lua_pushvalue(L, pool);
+  lua_setiuservalue(L, -2, FUNCTION_POOL);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, record_type);
+  lua_setmetatable(L, -2);
+}
+
+/* Sends the function, and puts its record at `record` into the table below it. */
+static void function_add(lua_State *L, int pool, int function, int record) {
+  push_record(L, pool, function);
+  lua_replace(L, record);
+  function_send(L, pool, function, record);
+  lua_pushvalue(L, function);
+  lua_pushvalue(L, record);
+  lua_rawset(L, record - 1);
 }
 
 uint32_t mp_lua_pool_function(lua_State *L, int pool, int function) {
-  int record = lua_gettop(L) + 1;
+  int record = lua_gettop(L) + 2;
   mp_lua_pool_book(L, pool, BOOK_FUNCTIONS);
   lua_pushvalue(L, function);
-  if (lua_rawget(L, record) == LUA_TNIL) {
-    lua_pop(L, 1);
-    push_record(L, function);
-    function_send(L, pool, function, record + 1);
-    lua_pushvalue(L, function);
-    lua_pushvalue(L, record + 1);
-    lua_rawset(L, record);
-  } else if (!function_same(L, pool, function, record + 1)) {
-    function_send(L, pool, function, record + 1);
-  }
-  lua_remove(L, record);
-  return ((const struct function *)lua_touserdata(L, record))->number;
+  if (lua_rawget(L, record - 1) == LUA_TNIL || !function_same(L, pool, function, record))
+    function_add(L, pool, function, record);
+  lua_remove(L, record - 1);
+  return ((const struct function *)lua_touserdata(L, -1))->number;
+}
+
+/* Nobody will submit the function any more, and no task that refers to it is in flight: the results
+** of those have the record too. */
+static int record_gc(lua_State *L) {
+  const struct function *u = (const struct function *)lua_touserdata(L, 1);
+  lua_getiuservalue(L, 1, FUNCTION_POOL);
+  const struct pool *p = (const struct pool *)lua_touserdata(L, -1);
+  if (p != NULL && u->number != 0 && mp_lua_pool_is_ours(p))
+    mp_pool_function_drop(p->base.handle, u->number);
+  return 0;
+}
+
+void mp_lua_pool_function_open(lua_State *L) {
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, record_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_rawsetp(L, LUA_REGISTRYINDEX, record_type);
 }

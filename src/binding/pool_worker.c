@@ -23,6 +23,7 @@
 #define KEPT_ITEMS 0       /* the list at hand */
 #define KEPT_TRACEBACK (-1) /* of the last error */
 #define KEPT lua_upvalueindex(1)
+#define KEPT_LEAST 64u /* functions that are kept unlooked at */
 
 struct worker {
   lua_State *L;          /* the tasks' thread: `trace` and `work` stand at its bottom */
@@ -31,6 +32,7 @@ struct worker {
   struct mp_work work;
   struct task_trailer trailer;
   uint32_t item;         /* at hand, from 0 on */
+  uint32_t kept, most;   /* functions kept; how many more are looked through */
   bool reading;          /* the function and the values are not there yet */
 };
 enum { STACK_TRACE = 1, STACK_WORK };
@@ -88,6 +90,24 @@ static void settle_item(lua_State *L, struct worker *w) {
 
 /* ---- running ---- */
 
+/* Functions that the creator has dropped need not be kept. */
+static void look_through(lua_State *L, struct worker *w) {
+  struct mp_parcel code;
+  w->kept = 0;
+  for (lua_pushnil(L); lua_next(L, KEPT); lua_pop(L, 1)) {
+    lua_Integer number = lua_tointeger(L, -2);
+    if (number < 1) continue;
+    if (mp_pool_function(w->work.pool, (uint32_t)number, &code) == 0) {
+      w->kept++;
+      continue;
+    }
+    lua_pushvalue(L, -2);
+    lua_pushnil(L);
+    lua_rawset(L, KEPT);
+  }
+  w->most = 2 * w->kept + KEPT_LEAST;
+}
+
 static void push_function(lua_State *L, struct worker *w) {
   struct mp_parcel code;
   uint32_t number = w->trailer.function;
@@ -97,6 +117,7 @@ static void push_function(lua_State *L, struct worker *w) {
   mp_lua_decode(L, code.bytes, code.length, MP_CODEC_FULL);
   lua_pushvalue(L, -1);
   lua_rawseti(L, KEPT, (lua_Integer)number);
+  if (++w->kept > w->most) look_through(L, w);
 }
 
 /* Pushes the task's values: the arguments, or the list of items. */
@@ -348,7 +369,7 @@ static void report_initializer(struct worker *w) {
 /* Everything in a frame of its own, called in protected mode: begin(pool, enter, initializer,
 ** initargs, number). */
 static int begin(lua_State *L) {
-  struct worker w = {.pool = (const struct pool *)lua_touserdata(L, 1)};
+  struct worker w = {.most = KEPT_LEAST, .pool = (const struct pool *)lua_touserdata(L, 1)};
   w.work.pool = w.pool->base.handle;
   w.context = w.pool->base.state->context;
   lua_pushvalue(L, 2);

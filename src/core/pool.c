@@ -261,76 +261,6 @@ bool mp_pool_initializer_error(struct mp_handle *pool, struct mp_parcel *out) {
   return true;
 }
 
-/* ---- functions ---- */
-
-/* The block that the next function goes into; with a new one if the last is full. */
-static int function_room(struct mp_handle *pool, mp_ref *out) {
-  struct mp_context *c = pool->context;
-  mp_ref ref = w32_get(&pool_of(pool)->functions);
-  if (ref != MP_NONE &&
-      w32_get(&((struct function_block *)mp_at(c, ref))->used) < FUNCTIONS_IN_BLOCK) {
-    *out = MP_NONE;
-    return 0;
-  }
-  int r = mp_heap_reserve(c, sizeof(struct function_block), MP_BLOCK_PLAIN, out);
-  if (r == 0) memset(mp_at(c, *out), 0, sizeof(struct function_block));
-  return r;
-}
-
-int mp_pool_function_add(struct mp_handle *pool, const struct mp_parcel *function,
-                         uint32_t *number) {
-  struct mp_context *c = pool->context;
-  struct pool *p = pool_of(pool);
-  mp_ref message, fresh;
-  int r = mp_message_reserve(c, function, &message);
-  if (r != 0) return r;
-  r = function_room(pool, &fresh);
-  if (r != 0) {
-    mp_message_unreserve(c, message);
-    return r;
-  }
-  uint32_t count = w32_get(&p->function_count) + 1;
-  mp_mutex_lock(c, &p->object.lock);
-  if (fresh != MP_NONE) {
-    w32_put(&((struct function_block *)mp_at(c, fresh))->next, w32_get(&p->functions));
-    mp_tx_set32(c, &p->functions, fresh);
-    mp_tx_publish(c, fresh);
-  }
-  struct function_block *b = (struct function_block *)mp_at(c, w32_get(&p->functions));
-  uint32_t used = w32_get(&b->used);
-  mp_tx_set32(c, &b->message[used], message);
-  mp_tx_set32(c, &b->used, used + 1);
-  mp_tx_set32(c, &p->function_count, count);
-  mp_tx_publish(c, message);
-  mp_tx_commit(c);
-  mp_mutex_unlock(c, &p->object.lock);
-  *number = count;
-  return 0;
-}
-
-int mp_pool_function(struct mp_handle *pool, uint32_t number, struct mp_parcel *out) {
-  struct mp_context *c = pool->context;
-  struct pool *p = pool_of(pool);
-  mp_ref message = MP_NONE;
-  mp_mutex_lock(c, &p->object.lock);
-  uint32_t last = w32_get(&p->function_count);
-  mp_ref ref = w32_get(&p->functions);
-  while (ref != MP_NONE && number != 0 && number <= last) {
-    struct function_block *b = (struct function_block *)mp_at(c, ref);
-    uint32_t first = last - w32_get(&b->used) + 1;
-    if (number >= first) {
-      message = w32_get(&b->message[number - first]);
-      break;
-    }
-    last = first - 1;
-    ref = w32_get(&b->next);
-  }
-  mp_mutex_unlock(c, &p->object.lock);
-  if (message == MP_NONE) return MP_EMPTY;
-  *out = mp_message_view(c, message);
-  return 0;
-}
-
 /* ---- the kind ---- */
 
 /* Takes the first task of a list out and frees it. */
@@ -346,37 +276,13 @@ static bool list_drop(struct mp_context *c, struct pool *p, mp_w32 *head) {
   return true;
 }
 
-static void message_drop(struct mp_context *c, struct pool *p, mp_w32 *link) {
-  mp_ref message = w32_get(link);
-  if (message == MP_NONE) return;
-  mp_mutex_lock(c, &p->object.lock);
-  mp_tx_set32(c, link, MP_NONE);
-  mp_tx_doom(c, message, MP_BLOCK_MESSAGE);
-  mp_tx_commit(c);
-  mp_mutex_unlock(c, &p->object.lock);
-  mp_heap_free_doomed(c);
-}
-
-static void functions_drop(struct mp_context *c, struct pool *p) {
-  for (mp_ref ref; (ref = w32_get(&p->functions)) != MP_NONE;) {
-    struct function_block *b = (struct function_block *)mp_at(c, ref);
-    for (uint32_t i = 0; i < FUNCTIONS_IN_BLOCK; i++) message_drop(c, p, &b->message[i]);
-    mp_mutex_lock(c, &p->object.lock);
-    mp_tx_set32(c, &p->functions, w32_get(&b->next));
-    mp_tx_doom(c, ref, MP_BLOCK_PLAIN);
-    mp_tx_commit(c);
-    mp_mutex_unlock(c, &p->object.lock);
-    mp_heap_free_doomed(c);
-  }
-}
-
 static void pool_destroy(struct mp_context *c, struct mp_object *o) {
   struct pool *p = (struct pool *)(void *)o;
   mp_w32 *lists[] = {&p->todo, &p->running, &p->over, &p->collected};
   for (size_t i = 0; i < MP_COUNT_OF(lists); i++)
     while (list_drop(c, p, lists[i])) {}
-  message_drop(c, p, &p->initializer_error);
-  functions_drop(c, p);
+  mp_pool_message_drop(c, p, &p->initializer_error);
+  mp_pool_functions_drop(c, p);
 }
 
 static const char *list_check(struct mp_context *c, const mp_w32 *head, enum task_state state,
@@ -397,20 +303,6 @@ static const char *list_check(struct mp_context *c, const mp_w32 *head, enum tas
   return NULL;
 }
 
-static const char *functions_check(struct mp_context *c, const struct pool *p, struct mp_walk *w) {
-  const char *wrong = NULL;
-  uint32_t count = 0;
-  for (mp_ref ref = w32_get(&p->functions); wrong == NULL && ref != MP_NONE;) {
-    const struct function_block *b = (const struct function_block *)mp_at(c, ref);
-    wrong = mp_walk_block(w, ref);
-    for (uint32_t i = 0; wrong == NULL && i < w32_get(&b->used); i++, count++)
-      if (w32_get(&b->message[i]) != MP_NONE) wrong = mp_walk_message(w, w32_get(&b->message[i]));
-    ref = w32_get(&b->next);
-  }
-  if (wrong == NULL && count > w32_get(&p->function_count)) wrong = "pool: functions are miscounted";
-  return wrong;
-}
-
 static const char *pool_check(struct mp_context *c, struct mp_object *o, struct mp_walk *w) {
   const struct pool *p = (const struct pool *)(const void *)o;
   uint32_t waiting, running, over;
@@ -421,7 +313,7 @@ static const char *pool_check(struct mp_context *c, struct mp_object *o, struct 
     wrong = mp_task_check(c, w32_get(&p->collected), w);
   if (wrong == NULL && w32_get(&p->initializer_error) != MP_NONE)
     wrong = mp_walk_message(w, w32_get(&p->initializer_error));
-  if (wrong == NULL) wrong = functions_check(c, p, w);
+  if (wrong == NULL) wrong = mp_pool_functions_check(c, p, w);
   if (wrong != NULL) return wrong;
   if (waiting != w32_get(&p->waiting_count)) return "pool: waiting tasks are miscounted";
   return running == w32_get(&p->running_count) ? NULL : "pool: running tasks are miscounted";

@@ -120,7 +120,10 @@ bool mp_pool_initializer_error(struct mp_handle *pool, struct mp_parcel *out);
 /* Adds a function (any bytes) to the pool, where workers find it by its number from 1 on. */
 MP_MUST_USE int mp_pool_function_add(struct mp_handle *pool, const struct mp_parcel *function,
                                      uint32_t *number);
+/* MP_EMPTY: there is none of that number, or no more. */
 MP_MUST_USE int mp_pool_function(struct mp_handle *pool, uint32_t number, struct mp_parcel *out);
+/* For the creator: no task refers to the function, nor will. */
+void mp_pool_function_drop(struct mp_handle *pool, uint32_t number);
 
 /* ---- a worker's side ---- */
 

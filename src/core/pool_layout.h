@@ -134,6 +134,11 @@ void mp_item_end(struct mp_context *c, struct task *t, enum mp_item_kind kind, i
 
 const char *mp_task_check(struct mp_context *c, mp_ref task, struct mp_walk *w);
 
+/* pool_function.c: parts of the pool's destroy and check. The first one frees one message. */
+void mp_pool_message_drop(struct mp_context *c, struct pool *p, mp_w32 *link);
+void mp_pool_functions_drop(struct mp_context *c, struct pool *p);
+const char *mp_pool_functions_check(struct mp_context *c, const struct pool *p, struct mp_walk *w);
+
 /* pool_work.c: mp_kind.owner_died of a pool. */
 void mp_pool_owner_died(struct mp_context *c, struct mp_object *o, struct mp_handle_entry *entry,
                         const struct mp_slot *dead);
