@@ -773,8 +773,11 @@ TEST(no_more_processes_is_an_error_that_changed_nothing) {
 }
 
 TEST(no_free_descriptor_delays_and_loses_nothing) {
-  mp_context *c = context();
   struct rlimit limit, few;
+  int self;
+  if (mp_os_pidfd(getpid(), &self) == -ENOSYS) return; /* a pipe in their place is a must */
+  close(self);
+  mp_context *c = context();
   CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
   few = limit;
   few.rlim_cur = (rlim_t)dup(STDIN_FILENO);
