@@ -120,6 +120,18 @@ static void the_living_are_not_gone(void) {
   kill_and_reap(pid);
 }
 
+/* A parent is never left waiting for what its own dead child held. */
+TEST(a_parent_knows_its_zombies_without_pidfds_and_proc) {
+  pid_t pid = child_that(wait_for_ever);
+  mp_os_deny("pidfd_open,proc");
+  CHECK_EQ(mp_os_process_gone(pid, 0), 0);
+  CHECK_EQ(kill(pid, SIGKILL), 0);
+  wait_until_dead(pid);
+  CHECK_EQ(mp_os_process_gone(pid, 0), 1);
+  reap(pid);
+  CHECK_EQ(mp_os_process_gone(pid, 0), 1);
+}
+
 static void the_dead_are_gone(void) {
   pid_t pid = child_that(wait_for_ever);
   uint64_t start;

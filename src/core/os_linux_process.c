@@ -152,11 +152,19 @@ static int gone_by_start(int32_t pid, uint64_t start) {
   return start != 0 && mp_os_start_of(pid, &now) == 0 && now != start;
 }
 
-/* The fallback for kernels without pidfds and for tables without a free descriptor. */
+/* A child of ours that is still to be reaped, by us or by our host. */
+static int child_ended(int32_t pid) {
+  siginfo_t info = { 0 };
+  int r = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
+  return r == 0 && info.si_pid == pid;
+}
+
+/* The fallback for kernels without pidfds and for tables without a free descriptor. Where neither
+** tells, a zombie can be told from a process by its parent alone. */
 static int gone_by_stat(int32_t pid, uint64_t start) {
   struct process_stat s;
   if (kill(pid, 0) < 0 && errno == ESRCH) return 1;
-  if (stat_of(pid, &s) < 0) return 0;
+  if (stat_of(pid, &s) < 0) return child_ended(pid);
   if (start != 0 && s.start != start) return 1;
   /* A leader that has ended is a zombie while its other threads run on; they are counted. */
   return (s.state == 'Z' || s.state == 'X') && s.threads <= 1;
