@@ -67,6 +67,7 @@ static bool slot_try(struct mp_context *c, uint32_t index, enum mp_slot_state st
   if (state == MP_SLOT_LIVE) mp_slot_note_start(c, index, c->pid);
   w32_put(&s->parent, state == MP_SLOT_RESERVED ? c->tag : 0);
   w32_put(&s->ended, 0);
+  w64_put(&s->waits, 0); /* a sleeper that was killed left it */
   return true;
 }
 
