@@ -108,6 +108,7 @@ static int pool_new(lua_State *L) {
   p->workers = o.workers;
   p->executor = lua_toboolean(L, 4);
   p->tasks_per_worker = o.tasks_per_worker;
+  p->memory_per_worker = o.memory_per_worker;
   p->creator = c->tag;
   p->creator_pid = c->pid;
   mp_lua_result(L, mp_pool_new(c, &o, &p->base.handle), "a pool");

@@ -28,7 +28,8 @@ struct pool {
   uint32_t creator;        /* tag of the participant that may use it */
   int32_t creator_pid;
   uint32_t workers;
-  uint32_t tasks_per_worker;
+  uint32_t tasks_per_worker; /* a worker ends after so many; 0: no limit */
+  uint64_t memory_per_worker; /* a worker ends when it uses more bytes; 0: no limit */
   uint32_t open;           /* tasks in flight */
   uint32_t due, due_done;  /* callbacks: put in BOOK_DUE, and called */
   bool calling;            /* a callback is running */

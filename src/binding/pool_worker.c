@@ -300,13 +300,19 @@ static bool take(struct worker *w) {
   return r == 0;
 }
 
+static bool is_too_large(const struct worker *w) {
+  uint64_t used;
+  return w->pool->memory_per_worker != 0 && mp_os_memory_used(&used) == 0 &&
+         used > w->pool->memory_per_worker;
+}
+
 static void loop(struct worker *w) {
   uint32_t left = w->pool->tasks_per_worker;
   mp_work_ready(w->work.pool);
   while (take(w)) {
     run_task(w);
     if (mp_work_done(&w->work) != 0) return;
-    if (left != 0 && --left == 0) return;
+    if ((left != 0 && --left == 0) || is_too_large(w)) return;
   }
 }
 

@@ -154,6 +154,10 @@ int mp_os_parent_death_signal(int sig);
 /* How many threads this process has; 0: unknown. */
 int mp_os_threads(void);
 
+/* Bytes of memory that this process has in use, without what it shares with others by design (files,
+** shared memory). -ENOENT: no /proc. */
+int mp_os_memory_used(uint64_t *bytes);
+
 /* The file that this process runs, as an absolute path. -ENAMETOOLONG; -ENOENT: no /proc. */
 int mp_os_executable(char *path, size_t size);
 

@@ -9,6 +9,7 @@
 #include "os.h"
 #include "os_call.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
@@ -170,4 +171,15 @@ int mp_os_cpu_allowed(void) {
   own_limits(&limits);
   if (limits.millicpus < (uint64_t)n * 1000) n = (int)((limits.millicpus + 999) / 1000);
   return n < 1 ? 1 : n;
+}
+
+/* ---- what is in use ---- */
+
+int mp_os_memory_used(uint64_t *bytes) {
+  char text[128];
+  unsigned long long resident, shared;
+  if (text_of("/proc/self/statm", text, sizeof text) < 0) return -ENOENT;
+  if (sscanf(text, "%*s %llu %llu", &resident, &shared) != 2) return -EIO;
+  *bytes = (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
+  return 0;
 }
