@@ -23,8 +23,7 @@ struct process {
 
 static const char process_type[] = "multiprocessing.process";
 
-static _Noreturn int process_end(lua_State *L, int status) {
-  struct mp_lua_state *s = mp_lua_state_of(L);
+static _Noreturn int process_end(struct mp_lua_state *s, int status) {
   if (s->context != NULL && mp_context_valid(s->context)) mp_process_exit(s->context, status);
   fflush(NULL);
   mp_os_exit(status);
@@ -39,6 +38,7 @@ struct hook {
 
 /* private; of a child process */
 static struct {
+  struct mp_lua_state *state;
   lua_State *main, *body;
   struct hook main_hook, body_hook; /* as the parent left them, until the body runs */
   volatile int begun;               /* an error would be caught: the body runs */
@@ -82,9 +82,10 @@ static void child_interrupted(int sig) {
 
 /* With signals blocked. Until the body runs, an error would unwind into what was the parent's
 ** program, so no hook may run. */
-static void child_born(void *L) {
-  child.body = (lua_State *)L;
-  child.main = mp_lua_state_of(child.body)->main;
+static void child_born(void *state) {
+  child.state = (struct mp_lua_state *)state;
+  child.body = child.state->running;
+  child.main = child.state->main;
   child.begun = child.asked = 0;
   child.body_hook = hook_take(child.body);
   child.main_hook = child.body != child.main ? hook_take(child.main) : child.body_hook;
@@ -113,7 +114,7 @@ static _Noreturn void child_run(lua_State *L, const lua_Integer seed[2]) {
     lua_pushvalue(L, -3); /* the message */
     (void)lua_pcall(L, 2, 0, 0);
   }
-  process_end(L, failed);
+  process_end(child.state, failed);
 }
 
 /* ---- start and end ---- */
@@ -140,7 +141,7 @@ static int process_start(lua_State *L) {
   luaL_checkstack(L, 8, NULL);
   luaL_checktype(L, STATE, LUA_TTABLE);
   mp_process_options o = {luaL_optstring(L, NAME, NULL), lua_toboolean(L, DAEMON), lua_isnil(L, BODY),
-                          child_interrupted, child_born, L};
+                          child_interrupted, child_born, mp_lua_state_of(L)};
   struct process *u = process_new(L);
   mp_process *p;
   lua_Integer seed[2]; /* drawn here, where the function for it is in memory */
@@ -161,7 +162,7 @@ static int process_start(lua_State *L) {
 
 /* process_exit(status): of a child. */
 static int process_exit(lua_State *L) {
-  return process_end(L, (int)luaL_checkinteger(L, 1));
+  return process_end(mp_lua_state_of(L), (int)luaL_checkinteger(L, 1));
 }
 
 /* process_parent(): a handle for who has started this process, or nil. */

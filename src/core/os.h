@@ -179,7 +179,12 @@ void mp_os_signals_reset(void (*interrupt)(int));
 void mp_os_signal_reset(int sig); /* the same for one signal, without handler and mask */
 
 /* For a child: standard input is the null device, and what was read ahead of it is forgotten. */
-int mp_os_stdin_null(void);
+int mp_os_stdin_null(int state);
+
+/* What there is to do for that, asked by its parent before the fork: a page that the child need not
+** look at is a page fault less. */
+enum { MP_OS_STDIN_NULL = 1, MP_OS_STDIN_READ = 2 }; /* it is the null device; it was read from */
+int mp_os_stdin_state(void);
 
 /* Is that descriptor a terminal? */
 int mp_os_is_terminal(int fd);

@@ -68,12 +68,17 @@ static int is_null_device(int fd) {
   return fstat(fd, &s) == 0 && S_ISCHR(s.st_mode) && s.st_rdev == makedev(1, 3);
 }
 
-int mp_os_stdin_null(void) {
-  if (__fbufsize(stdin) != 0) { /* it was read from; else its page stays the parent's */
+int mp_os_stdin_state(void) {
+  int buffered = __fbufsize(stdin) != 0 ? MP_OS_STDIN_READ : 0; /* else it was never read from */
+  return buffered | (is_null_device(STDIN_FILENO) ? MP_OS_STDIN_NULL : 0);
+}
+
+int mp_os_stdin_null(int state) {
+  if (state & MP_OS_STDIN_READ) {
     __fpurge(stdin);
     clearerr(stdin);
   }
-  if (is_null_device(STDIN_FILENO)) return 0;
+  if (state & MP_OS_STDIN_NULL) return 0;
   int fd = MP_CALL(open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (fd < 0) return -errno;
   if (fd == STDIN_FILENO) return mp_os_inheritable(fd, 1);

@@ -215,6 +215,7 @@ struct birth {
   const mp_process_options *options;
   int32_t parent;
   bool by_main_thread;
+  int stdin_state; /* of the parent's (mp_os_stdin_state) */
   int life[2]; /* a pipe in place of a pidfd, or -1 */
 };
 
@@ -240,6 +241,7 @@ static bool have_pidfds(void) {
 static int birth_prepare(const mp_process_options *o, struct birth *b) {
   *b = (struct birth){.options = o, .parent = mp_os_pid(), .life = {-1, -1}};
   b->by_main_thread = o->daemon && mp_os_tid() == b->parent;
+  if (!o->copy) b->stdin_state = mp_os_stdin_state();
   return have_pidfds() ? 0 : mp_os_pipe(b->life);
 }
 
@@ -261,7 +263,7 @@ static void child_settle(struct mp_context *c, const struct birth *b) {
   self.starter = self.forked_by = b->parent;
   if (o->daemon) mp_process_leash(b->parent, b->by_main_thread);
   if (o->born != NULL) o->born(o->arg);
-  (void)mp_os_stdin_null(); /* no null device here: then it reads what its parent reads */
+  (void)mp_os_stdin_null(b->stdin_state); /* no null device here: then it reads what its parent reads */
   mp_os_signals_reset(o->interrupt);
 }
 
