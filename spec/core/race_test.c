@@ -147,6 +147,28 @@ TEST(who_leaves_with_a_message_in_hand_leaves_an_empty_slot) {
   mp_context_close(b);
 }
 
+static void *open_in_thread(void *arg) {
+  *(struct mp_context **)arg = sync_context();
+  return NULL;
+}
+
+TEST(what_one_thread_s_child_is_to_have_no_other_thread_s_gets) {
+  struct mp_context *a = sync_context(), *b;
+  uint32_t index;
+  pthread_t thread;
+  CHECK_EQ(pthread_create(&thread, NULL, open_in_thread, &b), 0);
+  CHECK_EQ(pthread_join(thread, NULL), 0);
+  CHECK_EQ(mp_slot_reserve(b, &index), 0);
+  b->child = index + 1; /* its thread is about to fork */
+  pid_t pid = fork();
+  if (pid == 0) _exit(mp_context_valid(b) || !mp_context_valid(a));
+  sync_join(pid);
+  CHECK_EQ(mp_slot_state_of(w64_get(&mp_slot_at(&a->arena, index)->who)), MP_SLOT_RESERVED);
+  CHECK_EQ(b->child, index + 1);
+  mp_context_close(b);
+  mp_context_close(a);
+}
+
 /* ---- wake-ups ---- */
 
 struct sleeper {

@@ -189,14 +189,14 @@ static void handler_child(void) {
   session.generation++;
   *session.guard = session.generation;
   for (struct mp_context *c = session.contexts; c != NULL; c = c->next)
-    if (c->child != 0) context_follow(c);
+    if (c->child != 0 && c->owner == (void *)pthread_self()) context_follow(c);
 }
 
 int mp_context_fork(struct mp_context *c, bool tracked, int *pid, uint32_t *child) {
+  c->owner = (void *)pthread_self(); /* first: other threads may fork meanwhile */
   int r = fork_prepare(c);
   if (r != 0) return r;
   uint32_t index = c->child - 1, tag = mp_slot_tag(&c->arena, index);
-  c->owner = (void *)pthread_self();
   c->tracks = tracked;
   int p = mp_os_fork();
   c->tracks = false;
