@@ -183,6 +183,27 @@ describe("a pool", function()
     ended(pool)
   end)
 
+  it("takes the processes that its tasks have started along", function()
+    local run = helper.run([[
+      local mp = require "multiprocessing"
+      local pool = mp.Pool(1)
+      local up = mp.Value("i", 0)
+      pool:apply_async(function(v)
+        local p = mp.Process{target = function(w)
+          local q = mp.Process{target = function(u) u:add(1) mp.sleep(60) end, args = {w}}
+          q:start()
+          q:join()
+        end, args = {v}}
+        p:start()
+        p:join()
+      end, {up})
+      while up.value == 0 do mp.sleep(0.01) end
+      os.execute("kill -9 " .. mp.getpid())
+    ]])
+    assert.equal(9, run.signal, helper.describe(run))
+    assert.same({}, run.left)
+  end)
+
   it("may have pools in its tasks", function()
     local pool <close> = mp.Pool(2)
     local sums = pool:map(function(n)

@@ -32,6 +32,7 @@
 static struct {
   int32_t starter; /* pid of who has started it; 0: nobody */
   int32_t forked_by; /* who is its parent while the starter lives */
+  bool tied;       /* a pool's worker, or below one: ends with its parent, daemon or not */
   int life;        /* where pidfds are absent: a pipe's end that closes when we end; or 0 */
   int pidfds;      /* whether the system has them: 0 not known yet, 1, -1 */
   struct mp_process *spare; /* a record to be used again, or NULL */
@@ -240,7 +241,7 @@ static bool have_pidfds(void) {
 
 static int birth_prepare(const mp_process_options *o, struct birth *b) {
   *b = (struct birth){.options = o, .parent = mp_os_pid(), .life = {-1, -1}};
-  b->by_main_thread = o->daemon && mp_os_tid() == b->parent;
+  b->by_main_thread = (o->daemon || self.tied) && mp_os_tid() == b->parent;
   if (!o->copy) b->stdin_state = mp_os_stdin_state();
   return have_pidfds() ? 0 : mp_os_pipe(b->life);
 }
@@ -261,7 +262,7 @@ static void child_settle(struct mp_context *c, const struct birth *b) {
     c->slot->name[i] = o->name[i];
   if (o->copy) return;
   self.starter = self.forked_by = b->parent;
-  if (o->daemon) mp_process_leash(b->parent, b->by_main_thread);
+  if (o->daemon || self.tied) mp_process_leash(b->parent, b->by_main_thread);
   if (o->born != NULL) o->born(o->arg);
   (void)mp_os_stdin_null(b->stdin_state); /* no null device here: then it reads what its parent reads */
   mp_os_signals_reset(o->interrupt);
@@ -316,6 +317,7 @@ int mp_process_start(mp_context *c, const mp_process_options *o, mp_process **ou
 
 void mp_process_started_by(int32_t pid) {
   self.starter = pid;
+  self.tied = true;
 }
 
 int mp_process_parent(mp_context *c, mp_process **out) {

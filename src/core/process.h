@@ -32,7 +32,7 @@ void mp_process_leash(int32_t parent, bool by_main_thread);
 int mp_process_wait_quietly(struct mp_process *p, mp_deadline until);
 
 /* This process was forked by somebody who did it for `pid` and ends with it: from now on that one is
-** who has started it. */
+** who has started it, and the processes that it starts end with it, daemons or not. */
 void mp_process_started_by(int32_t pid);
 
 /* Records of children of another process, this one's parent, go out of the list. */
