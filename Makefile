@@ -78,11 +78,11 @@ $(BUILD)/embed.o: $(BUILD)/embed.c
 $(BUILD)/multiprocessing/core.so: $(CORE_O) $(CODEC_O) $(BINDING_O) tools/exports.map
 	$(SAY)
 	@mkdir -p $(@D)
-	$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-z,nodelete -Wl,--version-script=tools/exports.map \
+	$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-z,nodelete,-z,now -Wl,--version-script=tools/exports.map \
 	  -o $@ $(filter %.o,$^) -pthread
 $(BUILD)/libmultiprocessing.so: $(LIBRARY_O)
 	$(SAY)
-	$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-z,nodelete -Wl,-soname,libmultiprocessing.so -o $@ $^ -pthread
+	$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-z,nodelete,-z,now -Wl,-soname,libmultiprocessing.so -o $@ $^ -pthread
 $(BUILD)/libmultiprocessing.a: $(LIBRARY_O)
 	$(SAY)
 	@rm -f $@
@@ -109,7 +109,7 @@ $(BUILD)/spec/codec_test.so: spec/support/codec_module.c $(CODEC_O)
 	$(COMPILE) -MF $@.d -I. -I$(LUA_INCDIR) -shared -o $@ $(filter %.c %.o,$^)
 $(BUILD)/spec/binding_test.so: spec/support/binding_module.c $(CORE_O) $(CODEC_O) $(BINDING_O)
 	@mkdir -p $(@D)
-	$(COMPILE) -MF $@.d -I. -I$(LUA_INCDIR) -shared -Wl,-z,nodelete -o $@ $(filter %.c %.o,$^)
+	$(COMPILE) -MF $@.d -I. -I$(LUA_INCDIR) -shared -Wl,-z,nodelete,-z,now -o $@ $(filter %.c %.o,$^)
 build/run: spec/support/run.c
 	$(SAY)
 	@mkdir -p $(@D)
