@@ -128,6 +128,17 @@ describe("map", function()
     end)
   end)
 
+  it("does not fill the memory with what no worker can take yet", function()
+    local out = helper.output([[
+      local mp = require "multiprocessing"
+      local pool <close> = mp.Pool(2)
+      local items = {}
+      for i = 1, 200 do items[i] = ("x"):rep(1 << 20) end
+      print(#pool:map(string.len, items, 1))
+    ]], {env = {MULTIPROCESSING_MEMORY = "96M"}})
+    assert.equal("200\n", out)
+  end)
+
   it("gives larger results than an area holds", function()
     with(2, function(pool)
       local texts = pool:map(function(n) return ("x"):rep(n) end, {1, 100, 5000, 100000, 20}, 5)

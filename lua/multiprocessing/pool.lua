@@ -99,7 +99,7 @@ local Pool = core.methods "Pool"
 local read_map = core.options("chunksize:integer", "callback:function", "error_callback:function",
   "timeout:seconds", "retries:integer", "progress:any")
 
-local function start_map(self, form, f, seq, ...)
+local function start_map(waits, self, form, f, seq, ...)
   local chunksize, callback, error_callback, timeout, retries, progress = read_map(...)
   local list, count = sequence.list(seq, "iterable")
   if progress then
@@ -107,24 +107,24 @@ local function start_map(self, form, f, seq, ...)
     chunksize = chunksize or math.max(1, count // 100) -- small enough to see something move
   end
   return core.pool_map(self, f, list, count, chunksize, form, callback, error_callback, timeout, retries,
-    progress or nil)
+    progress or nil, waits)
 end
 
 function Pool:map_async(f, seq, ...)
-  return start_map(self, ITEMS, f, seq, ...)
+  return start_map(false, self, ITEMS, f, seq, ...)
 end
 
 function Pool:starmap_async(f, seq, ...)
-  return start_map(self, LISTS, f, seq, ...)
+  return start_map(false, self, LISTS, f, seq, ...)
 end
 
 -- map(f, seq [, chunksize]): the list of what f gives for each item.
 function Pool:map(f, seq, ...)
-  return start_map(self, ITEMS, f, seq, ...):get()
+  return start_map(true, self, ITEMS, f, seq, ...):get()
 end
 
 function Pool:starmap(f, seq, ...)
-  return start_map(self, LISTS, f, seq, ...):get()
+  return start_map(true, self, LISTS, f, seq, ...):get()
 end
 
 -- ---- streams ----

@@ -31,6 +31,7 @@ struct pool {
   uint32_t tasks_per_worker; /* a worker ends after so many; 0: no limit */
   uint64_t memory_per_worker; /* a worker ends when it uses more bytes; 0: no limit */
   uint32_t open;           /* tasks in flight */
+  uint64_t bytes;          /* of these tasks */
   uint32_t due, due_done;  /* callbacks: put in BOOK_DUE, and called */
   bool calling;            /* a callback is running */
   bool listening;          /* sleep and wait call what is due */

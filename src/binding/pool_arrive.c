@@ -214,6 +214,7 @@ static void task_over(lua_State *L, struct arrival *a, lua_Integer serial) {
   lua_rawseti(L, -2, serial);
   lua_pop(L, 1);
   p->open--;
+  p->bytes -= mp_pool_parcel(p->base.handle, &a->task).length;
   if (is_stream(L, a->result)) return;
   if (--r->tasks > 0) {
     if (r->watched) mp_lua_result_due(L, a->pool, a->result);
@@ -295,6 +296,7 @@ static void fail_all(lua_State *L, int pool) {
   }
   lua_settop(L, top);
   p->open = 0;
+  p->bytes = 0;
   lua_getiuservalue(L, pool, 1);
   lua_newtable(L);
   lua_rawseti(L, -2, BOOK_TASKS);

@@ -10,6 +10,7 @@
 #include "../codec/scalar.h"
 #include "pool.h"
 
+#define IN_FLIGHT ((uint64_t)32 << 20) /* bytes of tasks */
 #define FEW 6 /* arguments that may go the short way */
 
 static const struct mp_lua_option call_options[] = {
@@ -92,6 +93,7 @@ static void submitted(lua_State *L, const struct pool *p, int r) {
 void mp_lua_pool_submit(lua_State *L, struct pool *p, struct mp_lua_parcel *task,
                         const struct mp_task_options *o, uint64_t *id) {
   int r = mp_pool_submit(p->base.handle, &task->parcel, o, id);
+  if (r == 0) p->bytes += task->parcel.length + task->parcel.tail_length;
   mp_lua_encode_done(task);
   submitted(L, p, r);
 }
@@ -178,8 +180,12 @@ static void submit_call(lua_State *L, int result, int n, const struct task_trail
   unsigned char bytes[1 + FEW * MP_CODEC_SCALAR_MAX + sizeof *trailer];
   struct mp_parcel small = {.bytes = bytes, .length = encode_small(L, n, trailer, bytes)};
   uint64_t id;
-  if (small.length != 0) submitted(L, p, mp_pool_submit(p->base.handle, &small, o, &id));
-  else submit_large(L, n, trailer, o, &id);
+  if (small.length == 0) {
+    submit_large(L, n, trailer, o, &id);
+  } else {
+    submitted(L, p, mp_pool_submit(p->base.handle, &small, o, &id));
+    p->bytes += small.length;
+  }
   lua_settop(L, result);
   mp_lua_result_expect(L, ARG_POOL, result, id, 1);
 }
@@ -220,7 +226,7 @@ static int pool_submit(lua_State *L) {
 /* ---- maps ---- */
 
 enum { MAP_POOL = 1, MAP_FUNCTION, MAP_LIST, MAP_COUNT, MAP_CHUNK, MAP_FORM, MAP_CALLBACK,
-       MAP_ERROR_CALLBACK, MAP_TIMEOUT, MAP_RETRIES, MAP_PROGRESS, MAP_PRESENT, MAP_RESULT };
+       MAP_ERROR_CALLBACK, MAP_TIMEOUT, MAP_RETRIES, MAP_PROGRESS, MAP_WAITS, MAP_PRESENT, MAP_RESULT };
 
 static void submit_chunk(lua_State *L, struct pool *p, lua_Integer from,
                          const struct mp_task_options *o, struct task_trailer *trailer) {
@@ -249,11 +255,13 @@ lua_Integer mp_lua_pool_chunk(lua_State *L, const struct pool *p, int index, lua
   return chunk < 1 ? 1 : chunk;
 }
 
-/* Called in a frame with the same values at the same places, and the function's number on top. */
+/* A map whose result is waited for anyhow does not fill the memory with what no worker can take yet.
+** Called in a frame with the same values at the same places, and the function's number on top. */
 static int map_submit(lua_State *L) {
   struct pool *p = (struct pool *)lua_touserdata(L, MAP_POOL);
   struct result *r = (struct result *)lua_touserdata(L, MAP_RESULT);
   lua_Integer count = (lua_Integer)r->count;
+  bool waits = lua_toboolean(L, MAP_WAITS);
   struct mp_task_options o = {.count = r->chunk};
   struct task_trailer trailer = {(uint32_t)lua_tointeger(L, -1),
                                  (uint32_t)luaL_checkinteger(L, MAP_FORM)};
@@ -261,6 +269,10 @@ static int map_submit(lua_State *L) {
   for (lua_Integer from = 1; from <= count; from += r->chunk) {
     if (count - from + 1 < (lua_Integer)o.count) o.count = (uint32_t)(count - from + 1);
     submit_chunk(L, p, from, &o, &trailer);
+    while (waits && p->bytes > IN_FLIGHT && p->open > 0) {
+      (void)mp_lua_pool_step(L, MAP_POOL, MP_FOREVER);
+      mp_lua_pool_call_back(L, MAP_POOL);
+    }
   }
   return 0;
 }
@@ -290,10 +302,10 @@ static struct result *map_result(lua_State *L, lua_Integer count, lua_Integer ch
 }
 
 /* pool_map(pool, func, list, count, chunk, form, callback, error_callback, timeout, retries,
-** progress) */
+** progress, waits) */
 static int pool_map(lua_State *L) {
   struct pool *p = mp_lua_pool_check(L, MAP_POOL);
-  lua_settop(L, MAP_PROGRESS);
+  lua_settop(L, MAP_WAITS);
   mp_lua_pool_running(L, p);
   lua_Integer count = luaL_checkinteger(L, MAP_COUNT), chunk = mp_lua_pool_chunk(L, p, MAP_CHUNK, count);
   mp_lua_pool_book(L, MAP_POOL, BOOK_PRESENT);
