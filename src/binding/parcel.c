@@ -123,7 +123,7 @@ void mp_lua_encode_carry(lua_State *L, const struct mp_codec_request *what, int 
 void mp_lua_encode_slice(lua_State *L, const struct mp_codec_request *what,
                          const lua_Integer range[2], int present, struct mp_lua_parcel *out) {
   prepare(L);
-  mp_codec_encode_slice(L, what, range[0], range[1], present, &out->view);
+  mp_codec_encode_slice(L, what, range, present, &out->view);
   pack(L, out);
 }
 

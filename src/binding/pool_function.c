@@ -236,6 +236,16 @@ static void encode(lua_State *L, int pool, int function, struct mp_lua_parcel *o
   mp_lua_encode_carry(L, &what, lua_gettop(L), out);
 }
 
+/* What was sent counts as memory of Lua's, so that functions nobody has any more are noticed. */
+static void collect_for(lua_State *L, size_t bytes) {
+  if (!lua_gc(L, LUA_GCISRUNNING)) return;
+#if LUA_VERSION_NUM >= 505
+  lua_gc(L, LUA_GCSTEP, bytes);
+#else
+  lua_gc(L, LUA_GCSTEP, (int)(bytes >> 10) + 1);
+#endif
+}
+
 static void function_send(lua_State *L, int pool, int function, int record) {
   struct function *u = (struct function *)lua_touserdata(L, record);
   struct pool *p = (struct pool *)lua_touserdata(L, pool);
@@ -248,12 +258,13 @@ static void function_send(lua_State *L, int pool, int function, int record) {
     lua_setiuservalue(L, record, FUNCTION_BYTES);
   }
   uint32_t number;
-  int r = mp_pool_function_add(p->base.handle, &bytes.parcel, &number), kib = (int)(bytes.view.size >> 10);
+  size_t bytes_sent = bytes.view.size;
+  int r = mp_pool_function_add(p->base.handle, &bytes.parcel, &number);
   mp_lua_encode_done(&bytes);
   mp_lua_result(L, r, "a pool's function");
   u->number = number;
   lua_settop(L, top);
-  if (lua_gc(L, LUA_GCISRUNNING)) lua_gc(L, LUA_GCSTEP, kib + 1); /* it counts as memory of ours */
+  collect_for(L, bytes_sent);
 }
 
 static bool bytes_same(lua_State *L, int pool, int function, int record) {

@@ -292,8 +292,8 @@ void mp_codec_encode_carry(lua_State *L, const struct mp_codec_request *what, in
   encode_request(&e, first, what->count, out);
 }
 
-void mp_codec_encode_slice(lua_State *L, const struct mp_codec_request *what, lua_Integer from,
-                           lua_Integer upto, int present, struct mp_codec_view *out) {
+void mp_codec_encode_slice(lua_State *L, const struct mp_codec_request *what,
+                           const lua_Integer range[2], int present, struct mp_codec_view *out) {
   struct encoder e;
   int list = lua_absindex(L, what->first);
   if (present != 0) present = lua_absindex(L, present);
@@ -303,10 +303,10 @@ void mp_codec_encode_slice(lua_State *L, const struct mp_codec_request *what, lu
   do {
     struct frame *f;
     encoder_begin(&e);
-    mp_encode_array_head(&e, (size_t)(upto - from + 1));
+    mp_encode_array_head(&e, (size_t)(range[1] - range[0] + 1));
     f = mp_encode_frame(&e, FRAME_ARRAY, list, e.state_index + FIXED_SLOTS - 1);
-    f->i = (uint32_t)(from - 1);
-    f->n = (uint32_t)upto;
+    f->i = (uint32_t)(range[0] - 1);
+    f->n = (uint32_t)range[1];
     mp_encode_walk(&e);
     if (!e.restart) mp_encode_extras(&e);
   } while (e.restart);
