@@ -94,8 +94,8 @@ void mp_context_collect(struct mp_context *c, uint32_t tag, uint32_t *ended) {
   else
     w32_put(&s->ended, *ended); /* for those whom the child's death concerns */
   w32_put(&s->parent, 0); /* whoever cleans it from now on may free it */
-  if (mp_slot_state_of(w64_get(&s->who)) == MP_SLOT_RESERVED)
-    mp_slot_abandon(c, index); /* it ended before it was its own */
+  /* It has ended: that is known, and to look for its pid could find a stranger that has it by now. */
+  mp_slot_abandon(c, index);
   (void)slot_bury(c, index);
 }
 
@@ -113,14 +113,26 @@ void mp_context_each(void (*visit)(struct mp_context *c)) {
     if (mp_context_valid(c)) visit(c);
 }
 
+/* The start times of tracked children, which a fork leaves out: to read them would take a tenth of the
+** time that a short child lives. Until its parent reaps it, a child's pid is its own, so the parent can
+** make up for it whenever it looks after the dead; and so can the child. */
+static void start_note(struct mp_context *c, uint32_t index) {
+  const struct mp_slot *s = mp_slot_at(&c->arena, index);
+  if (w64_get(&s->start) != 0 || mp_slot_state_of(w64_get(&s->who)) != MP_SLOT_LIVE) return;
+  if (s == c->slot || w32_get(&s->parent) == c->tag) mp_slot_note_start(c, index, mp_slot_pid(s));
+}
+
 void mp_context_tend(struct mp_context *c, bool now) {
+  start_note(c, mp_tag_index(c->tag));
   mp_w64 *last = &mp_arena_head(&c->arena)->last_scan;
   uint64_t time = (uint64_t)mp_clock_now(), seen = w64_get(last);
   if (!now && (time - seen < SCAN_EVERY || !w64_cas(last, &seen, time))) return;
   uint32_t high = w32_get(&mp_proctab(&c->arena)->high);
-  for (uint32_t i = 0; i < high; i++)
-    if (mp_slot_at(&c->arena, i) != c->slot && w64_get(&mp_slot_at(&c->arena, i)->who) != 0)
-      (void)slot_bury(c, i);
+  for (uint32_t i = 0; i < high; i++) {
+    if (mp_slot_at(&c->arena, i) == c->slot || w64_get(&mp_slot_at(&c->arena, i)->who) == 0) continue;
+    start_note(c, i);
+    (void)slot_bury(c, i);
+  }
   mp_object_reap(c);
   mp_heap_trim(c);
 }
@@ -207,7 +219,6 @@ int mp_context_fork(struct mp_context *c, bool tracked, int *pid, uint32_t *chil
     return r;
   }
   if (p > 0 && !tracked) mp_slot_give(c, tag, p);
-  if (p > 0 && tracked) mp_slot_note_start(c, index, p); /* the slot stays the child's till then */
   *pid = p;
   *child = tag;
   return 0;
