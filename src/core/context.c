@@ -31,7 +31,7 @@ static struct {
   uint32_t *guard;     /* the page that fork wipes */
   uint32_t generation; /* how many forks led here, plus 1; what *guard should be */
   bool handlers;       /* pthread_atfork was called */
-  bool spins;          /* there is more than one processor for us: a short wait may pay */
+  uint32_t processors; /* that we may use; with more than one a short wait may pay */
 } session = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
@@ -260,7 +260,7 @@ static int session_guard(void) {
     if (r != 0) return r;
     session.guard = page;
     *session.guard = session.generation = 1;
-    session.spins = mp_os_cpu_allowed() > 1; /* asking reads a dozen files: once */
+    session.processors = (uint32_t)mp_os_cpu_allowed(); /* asking reads a dozen files: once */
   }
   if (!session.handlers) {
     if (pthread_atfork(handler_prepare, handler_parent, handler_child) != 0) return -ENOMEM;
@@ -276,7 +276,8 @@ static int context_start(struct mp_context *c) {
   c->guard = session.guard;
   c->guard_value = session.generation;
   c->owner = (void *)pthread_self();
-  c->spins = session.spins;
+  c->processors = session.processors;
+  c->spins = session.processors > 1;
   c->tend = context_tend;
   c->ring = mp_bell_ring;
   int r = mp_handles_open(c);

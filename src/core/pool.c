@@ -88,6 +88,11 @@ static void result_open(struct mp_context *c, mp_ref ref, struct mp_pool_result 
   *out = (struct mp_pool_result){w64_get(&t->id), ref, task_settled(c, t)};
 }
 
+/* A look for results, with the processor in hand: not where a worker could use it. */
+static bool results_spin(struct mp_context *c, const struct pool *p) {
+  return w32_get(&p->running_count) < c->processors && mp_park_spin32(c, &p->over, MP_NONE);
+}
+
 int mp_pool_collect(struct mp_handle *pool, mp_deadline until, struct mp_pool_result *out) {
   struct mp_context *c = pool->context;
   struct pool *p = pool_of(pool);
@@ -97,7 +102,7 @@ int mp_pool_collect(struct mp_handle *pool, mp_deadline until, struct mp_pool_re
     if (ref != MP_NONE) break;
     if (w32_get_acquire(&p->state) == MP_POOL_BROKEN) return MP_BROKEN;
     if (until == MP_NOW) return MP_EMPTY;
-    if (mp_park_spin32(c, &p->over, MP_NONE)) continue;
+    if (results_spin(c, p)) continue;
     uint32_t seq = mp_park_ticket(&p->results);
     mp_park_announce(&p->results);
     if (w32_get(&p->over) != MP_NONE || w32_get(&p->state) == MP_POOL_BROKEN) continue;

@@ -109,6 +109,7 @@ struct mp_context {
   uint32_t log_count;          /* the same as slot->log_count, without a load */
   uint32_t pending, doomed;    /* bit k: slot->pending[k] (doomed[k]) is in use */
   bool locked;                 /* holds an internal mutex: never more than one */
+  uint32_t processors;         /* that this process may use */
   bool spins;                  /* may wait a little with the processor in hand (park.c) */
   /* park.c: */
   bool spins_long;             /* a long spin is worth its while */
