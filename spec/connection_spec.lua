@@ -1,13 +1,9 @@
 -- Pipe and Connection.
 local helper = require "spec.helper"
 local mp = require "multiprocessing"
-
--- The error that f(...) raises.
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok)
-  return err
-end
+local raised = require "spec.support.raised"
+local sync = require "spec.support.sync"
+local failure, start, finish = raised.failure, sync.start, sync.finish
 
 -- Pipes that end with the test.
 local open = {}
@@ -19,20 +15,6 @@ local function pipe(...)
 end
 local function close_all()
   while #open > 0 do table.remove(open):close() end
-end
-
--- A started process that runs target(...).
-local function start(target, ...)
-  local p = mp.Process {target = target, args = table.pack(...)}
-  p:start()
-  return p
-end
-
--- Waits for it and looks at how it ended.
-local function finish(p, code)
-  assert.is_true(p:join(helper.LIMIT))
-  assert.equal(code or 0, p.exitcode)
-  p:close()
 end
 
 describe("a pipe", function()

@@ -2,18 +2,8 @@
 local helper = require "spec.helper"
 local core = require "spec.support.binding"
 local mp = require "multiprocessing"
-
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok)
-  return err
-end
-
-local function refuses(kind, message, f, ...)
-  local err = failure(f, ...)
-  assert.equal(kind, err.kind)
-  assert.equal(message, err.message)
-end
+local raised = require "spec.support.raised"
+local failure, refuses = raised.failure, raised.refuses
 
 describe("the module", function()
   it("has its names when they are asked for, and no others", function()

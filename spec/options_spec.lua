@@ -2,18 +2,8 @@
 require "spec.helper"
 local core = require "spec.support.binding"
 local mp = require "multiprocessing"
-
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok)
-  return err
-end
-
-local function refuses(kind, message, f, ...)
-  local err = failure(f, ...)
-  assert.equal(kind, err.kind)
-  assert.equal(message, err.message)
-end
+local raised = require "spec.support.raised"
+local failure, refuses = raised.failure, raised.refuses
 
 describe("options", function()
   local read = core.options("target:function", "args:table", "timeout:seconds", "count:integer", "ratio:number",

@@ -1,13 +1,8 @@
 -- Value, Array, RawValue, RawArray.
 local helper = require "spec.helper"
 local mp = require "multiprocessing"
-
--- The error that f(...) raises.
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok)
-  return err
-end
+local raised = require "spec.support.raised"
+local failure = raised.failure
 
 local function set(object, key, value)
   object[key] = value

@@ -1,14 +1,10 @@
 -- Waiting on many things: connection.wait, fileno.
 local helper = require "spec.helper"
 local mp = require "multiprocessing"
+local raised = require "spec.support.raised"
+local sync = require "spec.support.sync"
+local failure, start, finish = raised.failure, sync.start, sync.finish
 local wait = mp.connection.wait
-
--- The error that f(...) raises.
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok)
-  return err
-end
 
 -- Objects that end with the test.
 local open = {}
@@ -18,17 +14,6 @@ local function keep(...)
 end
 local function close_all()
   while #open > 0 do table.remove(open):close() end
-end
-
-local function start(target, ...)
-  local p = mp.Process {target = target, args = table.pack(...)}
-  p:start()
-  return p
-end
-local function finish(p, code)
-  assert.is_true(p:join(helper.LIMIT))
-  assert.equal(code or 0, p.exitcode)
-  p:close()
 end
 
 describe("wait", function()

@@ -12,10 +12,10 @@ function sync.start(f, ...)
   return p
 end
 
--- Waits for its end, which must be a good one.
-function sync.finish(p)
+-- Waits for its end, which must be a good one, or with that code.
+function sync.finish(p, code)
   assert(p:join(helper.LIMIT), "the process did not end")
-  assert(p.exitcode == 0, "the process ended with " .. tostring(p.exitcode))
+  assert(p.exitcode == (code or 0), "the process ended with " .. tostring(p.exitcode))
   p:close()
 end
 
