@@ -68,3 +68,10 @@ TEST(a_cap_is_the_earlier) {
   CHECK_EQ(mp_clock_cap(MP_NOW, SECOND), MP_NOW);
   CHECK(about(mp_clock_left(mp_clock_cap(MP_FOREVER, SECOND)), SECOND));
 }
+
+TEST(naps_double_up_to_half_a_second) {
+  CHECK_EQ(mp_clock_nap(0), SECOND / 50);
+  CHECK_EQ(mp_clock_nap(4), SECOND / 50 * 16);
+  CHECK_EQ(mp_clock_nap(5), SECOND / 2);
+  CHECK_EQ(mp_clock_nap(UINT32_MAX), SECOND / 2);
+}

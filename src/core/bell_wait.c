@@ -14,7 +14,6 @@
 #include "clock.h"
 #include "os.h"
 
-#define NAP INT64_C(500000000) /* 500 ms */
 #define FEW 16
 
 /* private; one wait */
@@ -24,6 +23,7 @@ struct wait {
   struct pollfd *fds;
   size_t n;
   bool objects; /* there are some */
+  unsigned nap; /* counts the sleeps that are capped for their sake */
 };
 
 static int wait_prepare(struct wait *w) {
@@ -63,7 +63,8 @@ static size_t wait_descriptors(struct wait *w) {
 /* One look and one sleep: 0 when something is ready; MP_EMPTY: again. */
 static int wait_once(struct wait *w, mp_deadline until, size_t *count) {
   size_t found = wait_look(w);
-  mp_deadline sleep = found > 0 ? MP_NOW : w->objects ? mp_clock_cap(until, NAP) : until;
+  mp_deadline sleep = found > 0 ? MP_NOW : until;
+  if (found == 0 && w->objects) sleep = mp_clock_cap(until, mp_clock_nap(w->nap++));
   int r = mp_os_poll(w->fds, w->n, sleep);
   if (r < 0 && r != -EINTR) return r;
   if (r > 0) found += wait_descriptors(w);
@@ -81,7 +82,7 @@ static int wait_once(struct wait *w, mp_deadline until, size_t *count) {
 
 int mp_wait(struct mp_context *c, mp_waiting *items, size_t n, mp_deadline until, size_t *count) {
   struct pollfd few[FEW];
-  struct wait w = {c, items, few, n, false};
+  struct wait w = {c, items, few, n, false, 0};
   if (n > FEW) w.fds = calloc(n, sizeof *w.fds);
   if (w.fds == NULL) return -ENOMEM;
   int r = wait_prepare(&w);

@@ -9,6 +9,8 @@
 #include "os.h"
 
 #define NS_PER_S 1e9
+#define NAP_FIRST INT64_C(20000000) /* 20 ms */
+#define NAP_LAST INT64_C(500000000) /* 500 ms */
 #define LONGEST_S (200 * 365.25 * 86400)   /* 200 years: well below INT64_MAX nanoseconds */
 
 int64_t mp_clock_now(void) {
@@ -35,6 +37,10 @@ int64_t mp_clock_left(mp_deadline until) {
   if (until <= MP_NOW) return 0;
   int64_t left = until - mp_clock_now();
   return left > 0 ? left : 0;
+}
+
+int64_t mp_clock_nap(unsigned n) {
+  return n < 5 ? NAP_FIRST << n : NAP_LAST;
 }
 
 mp_deadline mp_clock_cap(mp_deadline until, int64_t ns) {

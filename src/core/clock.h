@@ -19,6 +19,10 @@ mp_deadline mp_clock_after(int64_t ns);
 /* Nanoseconds until the deadline: 0 if it has passed, INT64_MAX for MP_FOREVER. */
 int64_t mp_clock_left(mp_deadline until);
 
+/* How long a sleeper's nth nap lasts at most, in ns, before it looks whether whom it waits for has
+** died: 20 ms, doubling to 500 ms. n counts from 0. */
+int64_t mp_clock_nap(unsigned n);
+
 /* The earlier of the deadline and ns from now: how long to sleep before looking again. */
 mp_deadline mp_clock_cap(mp_deadline until, int64_t ns);
 

@@ -15,8 +15,6 @@
 #include "os.h"
 
 #define SPINS 100
-#define NAP_FIRST INT64_C(20000000) /* 20 ms */
-#define NAP_LAST INT64_C(500000000) /* 500 ms */
 
 /* True when the word was free and now is ours, perhaps with `flag`. */
 static bool mutex_try(struct mp_context *c, mp_mutex *m, uint32_t flag) {
@@ -74,14 +72,14 @@ static void mutex_rescue(struct mp_context *c, const mp_mutex *m) {
 
 void mp_mutex_lock_slow(struct mp_context *c, mp_mutex *m) {
   if (mutex_spin(c, m)) return;
-  for (int64_t nap = NAP_FIRST;; nap = nap * 2 < NAP_LAST ? nap * 2 : NAP_LAST) {
+  for (unsigned nap = 0;;) {
     uint32_t seen = w32_get(&m->word);
     if ((seen & MP_TAG_MASK) == 0) {
       if (mutex_try(c, m, MP_MUTEX_WAITERS)) return;
       continue;
     }
     if (!(seen & MP_MUTEX_WAITERS) && !w32_cas(&m->word, &seen, seen | MP_MUTEX_WAITERS)) continue;
-    int r = mp_os_futex_wait(&m->word.v_, seen | MP_MUTEX_WAITERS, mp_clock_now() + nap);
+    int r = mp_os_futex_wait(&m->word.v_, seen | MP_MUTEX_WAITERS, mp_clock_now() + mp_clock_nap(nap++));
     if (mutex_try(c, m, MP_MUTEX_WAITERS)) return;
     if (r != 0) mutex_rescue(c, m); /* after a signal too: they may come faster than the cap */
   }

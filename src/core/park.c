@@ -16,16 +16,10 @@
 #include "clock.h"
 #include "os.h"
 
-#define NAP_FIRST INT64_C(20000000) /* 20 ms */
-#define NAP_LAST INT64_C(500000000) /* 500 ms */
 #define SPIN_SHORT 4000             /* ns; about one futex wake */
 #define SPIN_LONG 30000             /* what a sleeper takes to wake and answer, and some more */
 #define PAUSE_FIRST 16              /* sleeps between one long spin that failed and the next */
 #define PAUSE_LAST 4096
-
-static int64_t nap_length(unsigned nap) {
-  return nap < 5 ? NAP_FIRST << nap : NAP_LAST;
-}
 
 /* A spin was in vain and we slept: would a longer one have been enough? Two that answer each other
 ** must not both sleep for good because each is woken later than the other spins. But where a long
@@ -66,7 +60,7 @@ int mp_park_wait(struct mp_context *c, struct mp_park *p, uint32_t seq, mp_deadl
   MP_ASSERT(!c->locked);
   int64_t now = mp_clock_now();
   if (until <= now) return MP_TIMEOUT;
-  int64_t wake_up = now + nap_length((*nap)++);
+  int64_t wake_up = now + mp_clock_nap((*nap)++);
   if (until < wake_up) wake_up = until;
   w64_put(&c->slot->waits, mp_offset_of(c, p));
   int r = mp_os_futex_wait(&p->seq.v_, seq, wake_up);
