@@ -43,6 +43,7 @@ build = {
         "src/binding/result.c",
         "src/binding/semaphore.c",
         "src/binding/session.c",
+        "src/binding/span.c",
         "src/binding/value.c",
         "src/binding/view.c",
         "src/binding/wait.c",

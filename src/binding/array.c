@@ -146,23 +146,11 @@ static int array_pairs(lua_State *L) {
   return 3;
 }
 
-static lua_Integer position(lua_State *L, int arg, lua_Integer otherwise) {
-  int whole;
-  if (lua_isnoneornil(L, arg)) return otherwise;
-  lua_Integer i = lua_tointegerx(L, arg, &whole);
-  if (!whole || lua_type(L, arg) != LUA_TNUMBER) mp_lua_raise_type(L, arg, "integer");
-  return i;
-}
-
 /* slice([i [, j]]): positions as those of string.sub. */
 static int array_slice(lua_State *L) {
   struct mp_lua_view *v = array_check(L);
-  lua_Integer n = (lua_Integer)v->count, i = position(L, 2, 1), j = position(L, 3, -1);
-  if (i < 0) i = i < -n ? 1 : n + i + 1;
-  if (i == 0) i = 1;
-  if (j < 0) j = j < -n ? 0 : n + j + 1;
-  if (j > n) j = n;
-  push_span(L, v, i > j ? 0 : (size_t)i - 1, i > j ? 0 : (size_t)(j - i + 1));
+  struct mp_lua_span span = mp_lua_span(L, 2, v->count);
+  push_span(L, v, span.first, span.count);
   return 1;
 }
 
@@ -170,7 +158,7 @@ static int array_slice(lua_State *L) {
 static int array_assign(lua_State *L) {
   struct mp_lua_view *v = array_check(L);
   struct mp_lua_site site = mp_lua_view_whole(v);
-  lua_Integer i = position(L, 2, 0);
+  lua_Integer i = mp_lua_position(L, 2, 0);
   size_t n;
   if (lua_isnoneornil(L, 2)) mp_lua_raise_type(L, 2, "integer");
   const void *elements = mp_lua_numbers_pack(L, 3, &site, &n);
@@ -189,7 +177,7 @@ static int array_make(lua_State *L, const char *what, bool may_lock) {
   if (lua_isnoneornil(L, 2)) mp_lua_raise_type(L, 2, "count, list or iterator function");
   if (may_lock) o.lock = mp_lua_view_lock_option(L, 3, &fresh);
   if (lua_type(L, 2) == LUA_TNUMBER) {
-    lua_Integer n = position(L, 2, 0);
+    lua_Integer n = mp_lua_position(L, 2, 0);
     if (n < 0)
       mp_lua_raise(L, "ValueError", "%s '%c': a count of %I", what, site.code, (LUAI_UACINT)n);
     o.count = (size_t)n;

@@ -248,6 +248,16 @@ static inline mp_deadline mp_lua_block_timeout(lua_State *L, int arg) {
 /* Seconds (nil: for ever) at that index, as a deadline; `name` is what messages call them. */
 mp_deadline mp_lua_seconds(lua_State *L, int index, const char *name);
 
+/* The integer at `arg`, or `otherwise` where none is given. Raises TypeError for another type. */
+lua_Integer mp_lua_position(lua_State *L, int arg, lua_Integer otherwise);
+
+/* The elements that [i [, j]] at `arg` and arg + 1 name in a sequence of `length`, by the rules of
+** string.sub. An empty span begins at 0. */
+struct mp_lua_span {
+  size_t first, count; /* first counts from 0 */
+};
+struct mp_lua_span mp_lua_span(lua_State *L, int arg, size_t length);
+
 /* Pushes the value as messages show it: "x" in quotes, numbers, nil, true; else its type. */
 const char *mp_lua_show(lua_State *L, int index);
 

@@ -69,26 +69,14 @@ static int connection_send(lua_State *L) {
   return 0;
 }
 
-static lua_Integer position(lua_State *L, int arg, lua_Integer otherwise) {
-  int whole;
-  if (lua_isnoneornil(L, arg)) return otherwise;
-  lua_Integer i = lua_tointegerx(L, arg, &whole);
-  if (!whole || lua_type(L, arg) != LUA_TNUMBER) mp_lua_raise_type(L, arg, "integer");
-  return i;
-}
-
 /* send_bytes(s [, i [, j]]): positions as those of string.sub. */
 static int connection_send_bytes(lua_State *L) {
   struct mp_lua_queue *u = connection_check(L);
   size_t length;
   if (lua_type(L, 2) != LUA_TSTRING) return mp_lua_raise_type(L, 2, "string");
   const char *s = lua_tolstring(L, 2, &length);
-  lua_Integer n = (lua_Integer)length, i = position(L, 3, 1), j = position(L, 4, -1);
-  if (i < 0) i = i < -n ? 1 : n + i + 1;
-  if (i == 0) i = 1;
-  if (j < 0) j = j < -n ? 0 : n + j + 1;
-  if (j > n) j = n;
-  mp_parcel p = {.bytes = s + (i > j ? 0 : i - 1), .length = i > j ? 0 : (size_t)(j - i + 1)};
+  struct mp_lua_span span = mp_lua_span(L, 3, length);
+  mp_parcel p = {.bytes = s + span.first, .length = span.count};
   int r = send_parcel(L, u, &p);
   if (mp_unlikely(r != 0)) complain(L, r, send_conditions);
   return 0;
@@ -118,7 +106,7 @@ static int connection_recv(lua_State *L) {
 }
 
 static size_t longest(lua_State *L, int arg) {
-  lua_Integer max = position(L, arg, -1);
+  lua_Integer max = mp_lua_position(L, arg, -1);
   if (max < 0 && !lua_isnoneornil(L, arg))
     mp_lua_raise(L, "ValueError", "negative maxlength %I", (LUAI_UACINT)max);
   return max < 0 ? SIZE_MAX : (size_t)max;

@@ -199,14 +199,25 @@ int mp_array_get(mp_array *a, size_t i, mp_number *out) {
   return 0;
 }
 
-int mp_array_set(mp_array *a, size_t i, mp_number n) {
+/* private; an element about to be written */
+struct place {
+  const struct element *e;
+  void *at;
+};
+
+/* Where element i is, and the bits that n has there. */
+static int array_place(mp_array *a, size_t i, mp_number n, struct place *p, uint64_t *bits) {
   struct array *s = array_of(a);
-  const struct element *e = array_element(s);
-  void *at = array_at(s, e, i);
+  p->e = array_element(s);
+  p->at = array_at(s, p->e, i);
+  return p->at == NULL ? -EINVAL : bits_of(p->e, n, bits);
+}
+
+int mp_array_set(mp_array *a, size_t i, mp_number n) {
+  struct place p;
   uint64_t bits;
-  if (at == NULL) return -EINVAL;
-  int r = bits_of(e, n, &bits);
-  if (r == 0) bits_store(at, e->size, bits);
+  int r = array_place(a, i, n, &p, &bits);
+  if (r == 0) bits_store(p.at, p.e->size, bits);
   return r;
 }
 
@@ -237,16 +248,13 @@ int mp_array_add(mp_array *a, size_t i, mp_number n, mp_number *sum) {
 }
 
 int mp_array_exchange(mp_array *a, size_t i, mp_number n, mp_number *was) {
-  struct array *s = array_of(a);
-  const struct element *e = array_element(s);
-  void *at = array_at(s, e, i);
+  struct place p;
   uint64_t bits;
-  if (at == NULL) return -EINVAL;
-  int r = bits_of(e, n, &bits);
+  int r = array_place(a, i, n, &p, &bits);
   if (r != 0) return r;
-  uint64_t old = bits_load(at, e->size);
-  while (!bits_cas(at, e->size, &old, bits)) {}
-  *was = number_of(e, old);
+  uint64_t old = bits_load(p.at, p.e->size);
+  while (!bits_cas(p.at, p.e->size, &old, bits)) {}
+  *was = number_of(p.e, old);
   return 0;
 }
 
@@ -255,17 +263,14 @@ static bool number_same(const struct element *e, mp_number a, mp_number b) {
 }
 
 int mp_array_compare_exchange(mp_array *a, size_t i, mp_number expected, mp_number n, int *done) {
-  struct array *s = array_of(a);
-  const struct element *e = array_element(s);
-  void *at = array_at(s, e, i);
+  struct place p;
   uint64_t bits;
-  if (at == NULL) return -EINVAL;
-  int r = bits_of(e, n, &bits);
+  int r = array_place(a, i, n, &p, &bits);
   if (r != 0) return r;
-  uint64_t old = bits_load(at, e->size);
+  uint64_t old = bits_load(p.at, p.e->size);
   bool same;
-  do same = number_same(e, number_of(e, old), expected);
-  while (same && !bits_cas(at, e->size, &old, bits));
+  do same = number_same(p.e, number_of(p.e, old), expected);
+  while (same && !bits_cas(p.at, p.e->size, &old, bits));
   *done = same;
   return 0;
 }
