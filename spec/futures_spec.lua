@@ -144,8 +144,21 @@ describe("waiting", function()
     assert.same({future}, mp.connection.wait({queue, future}, helper.LIMIT))
     future = executor:submit(mp.sleep, 0.05)
     local fd = future:fileno()
-    assert.same({fd}, mp.connection.wait({fd}, helper.LIMIT))
-    assert.is_true(future:done())
-    assert.same({}, mp.connection.wait({fd}, 0))
+    repeat -- it may be readable for nothing, as late as for the future before
+      assert.same({fd}, mp.connection.wait({fd}, helper.LIMIT))
+    until future:done()
+    helper.eventually(function() return future:done() and #mp.connection.wait({fd}, 0) == 0 end)
+  end)
+
+  it("is quiet again after a look, also when all is over", function()
+    local executor <close> = futures.ProcessPoolExecutor(1)
+    local future = executor:submit(mp.sleep, 0)
+    local fd = future:fileno()
+    assert.is_nil(future:result())
+    for _ = 1, 3 do
+      assert.same({fd}, mp.connection.wait({fd}, helper.LIMIT)) -- the timer's, at the latest
+      assert.is_true(future:done())
+      assert.same({}, mp.connection.wait({fd}, 0))
+    end
   end)
 end)

@@ -41,13 +41,12 @@ static int result_wait_for(lua_State *L) {
 
 struct result *mp_lua_result_look(lua_State *L) {
   struct result *r = mp_lua_result_check(L, 1);
-  if (r->state == RESULT_OPEN) {
-    lua_getiuservalue(L, 1, RESULT_POOL);
-    int pool = lua_gettop(L);
-    mp_lua_pool_check(L, pool);
-    mp_lua_pool_drain(L, pool);
-    lua_pop(L, 1);
-  }
+  lua_getiuservalue(L, 1, RESULT_POOL);
+  int pool = lua_gettop(L);
+  const struct pool *p = (const struct pool *)lua_touserdata(L, pool);
+  if (r->state == RESULT_OPEN) mp_lua_pool_check(L, pool);
+  if (mp_lua_pool_is_ours(p)) mp_lua_pool_drain(L, pool);
+  lua_pop(L, 1);
   return r;
 }
 

@@ -271,7 +271,9 @@ void mp_lua_pool_drain(lua_State *L, int pool) {
   struct pool *p = (struct pool *)lua_touserdata(L, pool);
   struct mp_pool_result task;
   pool = lua_absindex(L, pool);
-  while (p->open > 0 && mp_pool_collect(p->base.handle, MP_NOW, &task) == 0) mp_lua_pool_arrive(L, pool, &task);
+  while (p->open > 0 && mp_pool_collect(p->base.handle, MP_NOW, &task) == 0)
+    mp_lua_pool_arrive(L, pool, &task);
+  if (p->open == 0) (void)mp_ready(p->base.handle); /* its descriptor may have been rung for nothing */
 }
 
 /* ---- no more arrivals ---- */
