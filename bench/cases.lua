@@ -167,7 +167,7 @@ return {
   },
   {
     name = "pool_cpu",
-    sides = {ours "pool_cpu", python "pool_cpu"},
+    sides = {ours "pool_cpu", python "pool_cpu", least("forks", "pool_cpu")},
     metrics = {
       metric("pool_cpu_1", "ms"),
       metric("pool_cpu_2", "ms", speed("ours", 1.9, "pool_cpu_1")),
