@@ -117,6 +117,7 @@ build = {
     ["multiprocessing.class"] = "lua/multiprocessing/class.lua",
     ["multiprocessing.connection"] = "lua/multiprocessing/connection.lua",
     ["multiprocessing.context"] = "lua/multiprocessing/context.lua",
+    ["multiprocessing.ending"] = "lua/multiprocessing/ending.lua",
     ["multiprocessing.errors"] = "lua/multiprocessing/errors.lua",
     ["multiprocessing.futures"] = "lua/multiprocessing/futures.lua",
     ["multiprocessing"] = "lua/multiprocessing/init.lua",

@@ -86,6 +86,139 @@ describe("the end of a program", function()
   end)
 end)
 
+describe("an executor that nobody shuts down", function()
+  -- Four tasks of 50 ms for one worker, each of which writes a line when it is done.
+  local PENDING = [[
+    local executor = mp.futures.ProcessPoolExecutor(1)
+    local function work(i) mp.sleep(0.05) print("task " .. i) return i end
+    local function submit() for i = 1, 4 do executor:submit(work, i) end end
+  ]]
+  local TASKS = "task 1\ntask 2\ntask 3\ntask 4\n"
+
+  it("finishes what was submitted when the script ends", function()
+    local result = run(PENDING .. "submit() print 'end!'")
+    assert.same({0, "", "end!\n" .. TASKS}, {result.status, result.stderr, result.stdout})
+  end)
+
+  it("does so by an error, and by os.exit", function()
+    local result = run(PENDING .. "submit() error 'no luck'")
+    assert.same({1, TASKS}, {result.status, result.stdout})
+    assert.matches("no luck", result.stderr)
+    for _, arguments in ipairs {"7", "7, true"} do
+      result = run(PENDING .. "submit() os.exit(" .. arguments .. ")")
+      assert.same({7, "", TASKS}, {result.status, result.stderr, result.stdout})
+    end
+  end)
+
+  it("does so when it was shut down without waiting, and when it was collected", function()
+    local result = run(PENDING .. "submit() executor:shutdown(false)")
+    assert.same({0, TASKS}, {result.status, result.stdout})
+    result = run(PENDING .. "submit() executor = nil collectgarbage() collectgarbage() mp.sleep(0.01)")
+    assert.same({0, TASKS}, {result.status, result.stdout})
+  end)
+
+  it("does so in a child", function()
+    local result = run(PENDING .. [[
+      executor:submit(work, 0)
+      local function child(how)
+        local future
+        executor = mp.futures.ProcessPoolExecutor(1)
+        submit()
+        executor:submit(work, 5):add_done_callback(function(f) print("called " .. f:result()) end)
+        how()
+      end
+      for _, how in ipairs {function() end, function() error("no luck", 0) end, function() os.exit(3) end} do
+        local p = mp.Process{target = child, args = {how}}
+        p:start()
+        p:join()
+        print(p.exitcode)
+      end
+    ]])
+    local each = TASKS .. "task 5\n"
+    assert.equal("task 0\n" .. each .. "called 5\n0\n" .. each .. "called 5\n1\n" .. each .. "3\n", result.stdout)
+    assert.matches("no luck", result.stderr)
+  end)
+
+  it("calls back, whatever has been collected or closed by then, but not after os.exit", function()
+    local callbacks = PENDING .. [[
+      submit()
+      local file = io.open(arg[1], "w")
+      local function called(f) file:write("called ", f:result(), "\n") end
+      executor:submit(work, 5):add_done_callback(called)
+      executor:submit(work, 6):add_done_callback(called)
+    ]]
+    for ending, expected in pairs {[""] = "called 5\ncalled 6\n", ["os.exit(0, true)"] = "called 5\ncalled 6\n",
+      ["os.exit(0)"] = ""} do
+      local name = helper.temporary()
+      local result = run(callbacks .. ending, {args = {name}})
+      assert.same({0, "", TASKS .. "task 5\ntask 6\n"}, {result.status, result.stderr, result.stdout})
+      local file <close> = io.open(name)
+      assert.equal(expected, file:read("a"))
+    end
+  end)
+
+  it("takes nothing from callbacks at the end, and survives what they raise", function()
+    local result = run(PENDING .. [[
+      local future = executor:submit(work, 1)
+      future:add_done_callback(function() executor:submit(work, 2) end)
+      future:add_done_callback(function() print("called") end)
+    ]])
+    assert.same({0, "task 1\ncalled\n"}, {result.status, result.stdout})
+    assert.matches("cannot schedule new futures after shutdown", result.stderr)
+  end)
+
+  it("may end by os.exit in a callback", function()
+    for arguments, waits in pairs {["5"] = "", ["5, true"] = "mp.sleep(60)"} do
+      local result = run(PENDING .. "executor:submit(work, 0):add_done_callback(function() os.exit("
+        .. arguments .. ") end) submit()" .. waits)
+      assert.same({5, "task 0\n" .. TASKS}, {result.status, result.stdout})
+    end
+  end)
+
+  it("ends with an initializer that fails, and with lost workers", function()
+    local result = run [[
+      local function failed(f) print(f:exception().kind) end
+      local broken = mp.futures.ProcessPoolExecutor(1, function() error "no start" end)
+      broken:submit(print, 1):add_done_callback(failed)
+      local other = mp.futures.ProcessPoolExecutor(1)
+      other:submit(os.exit, 1):add_done_callback(failed)
+      other:submit(print, 2)
+    ]]
+    assert.equal(0, result.status)
+    assert.same({"2", "BrokenProcessPool", "BrokenProcessPool"}, lines_of(result.stdout))
+  end)
+
+  it("has its daemons as long as it works", function()
+    local result = run(PENDING .. [[
+      local queue = mp.Queue()
+      mp.Process{daemon = true, target = function()
+        for _, text in queue:items() do print(text) io.stdout:flush() end
+      end}:start()
+      executor:submit(function() mp.sleep(0.1) queue:put("late") mp.sleep(0.05) end)
+    ]])
+    assert.equal("late\n", result.stdout)
+  end)
+
+  it("does not make a host wait that did not ask", function()
+    local result = run("arg = nil" .. PENDING .. "executor:submit(mp.sleep, 60)", {grace = 2})
+    assert.equal(0, result.status)
+    assert.is_true(result.elapsed < helper.TOLERANCE)
+  end)
+end)
+
+describe("a pool that nobody closes", function()
+  it("ends with the script, however that ends", function()
+    for ending, status in pairs {[""] = 0, ["error 'no luck'"] = 1, ["os.exit(7)"] = 7, ["os.exit(8, true)"] = 8} do
+      local result = run([[
+        local pool = mp.Pool(2)
+        for i = 1, 10 do pool:apply_async(mp.sleep, {60}, nil, print, print) end
+      ]] .. ending)
+      assert.same({status, ""}, {result.status, result.stdout})
+      assert.is_true(result.elapsed < 2 * helper.TOLERANCE, "took " .. result.elapsed)
+    end
+  end)
+end)
+
 describe("output", function()
   it("that is buffered is neither lost nor doubled", function()
     local result = run [[
@@ -313,6 +446,47 @@ describe("Ctrl-C", function()
       local p = mp.Process{target = function() while true do end end}
       coroutine.wrap(function() p:start() end)()
       mp.sleep(0.1)
+      p:interrupt()
+      print(p:join(5), p.exitcode)
+    ]]
+    assert.equal("true\t1\n", result.stdout)
+  end)
+
+  it("ends an executor's work too", function()
+    for _, scope in ipairs {"", "<close>"} do
+      local result = interrupted("local executor " .. scope .. [[ = mp.futures.ProcessPoolExecutor(1)
+        for i = 1, 3 do
+          executor:submit(mp.sleep, 60):add_done_callback(function() print "called" end)
+        end
+        mp.sleep(0.2)
+      ]])
+      assert.is_true(result.elapsed < 0.2 + 2 * helper.TOLERANCE, "took " .. result.elapsed)
+      assert.matches("^lua5.4: [^\n]*interrupted!\n", result.stderr)
+      assert.equal("", result.stdout)
+    end
+  end)
+
+  it("is forgotten by an executor that gets work again", function()
+    local result = run [[
+      local executor = mp.futures.ProcessPoolExecutor(1)
+      local function work(i) mp.sleep(0.1) print("task " .. i) end
+      executor:submit(work, 1)
+      local sender
+      print(pcall(function() sender = io.popen("kill -INT 0") mp.sleep(60) end))
+      mp.sleep(0.02)
+      executor:submit(work, 2)
+    ]]
+    assert.matches("^false\t[^\n]*interrupted!\ntask 1\ntask 2\n$", result.stdout)
+  end)
+
+  it("in a child ends what its executors have left", function()
+    local result = run [[
+      local p = mp.Process{target = function()
+        local executor = mp.futures.ProcessPoolExecutor(1)
+        for _ = 1, 2 do executor:submit(mp.sleep, 60) end
+      end}
+      p:start()
+      mp.sleep(0.2)
       p:interrupt()
       print(p:join(5), p.exitcode)
     ]]

@@ -2,6 +2,7 @@
 -- Future is what waits for one of its tasks (src/binding/async_result.c).
 local class = require "multiprocessing.class"
 local core = require "multiprocessing.core"
+local ending = require "multiprocessing.ending"
 local errors = require "multiprocessing.errors"
 local log = require "multiprocessing.log"
 local sequence = require "multiprocessing.sequence"
@@ -23,7 +24,7 @@ local told = setmetatable({}, {__mode = "k"}) -- future -> the functions to call
 local function call(f, future)
   local ok, err = pcall(f, future)
   if ok then return end
-  if type(err) == "string" and err:find("interrupted!$") then error(err, 0) end
+  if ending.is_interruption(err) then error(err, 0) end
   log.get_logger():error("exception calling callback for " .. tostring(future) .. ": " .. tostring(err))
 end
 
@@ -43,6 +44,7 @@ function Future:add_done_callback(f)
     list[#list + 1] = f
   elseif core.result_tell(self, tell) then
     told[self] = {f}
+    ending.keep()
   else
     call(f, self)
   end
@@ -133,19 +135,40 @@ function futures.as_completed(list, ...)
   end
 end
 
+-- ---- the end ----
+
+-- Pools of executors that may still work, whether somebody has the executor or not.
+local working = {}
+
+local function forget_ended()
+  for pool in pairs(working) do
+    if not core.pool_is_ours(pool) or core.pool_is_over(pool) then working[pool] = nil end
+  end
+end
+
+-- At the end of this process's program: waits until all that was submitted is done, and calls what is
+-- due. Ctrl-C ends that.
+local function finish(interrupted)
+  forget_ended()
+  local list = {}
+  for pool in pairs(working) do list[#list + 1] = pool end
+  local function each(f)
+    for _, pool in ipairs(list) do f(pool) end
+  end
+  if #list == 0 then return end
+  each(interrupted and list[1].terminate or core.pool_part)
+  local ok, err = pcall(each, core.pool_finish)
+  if ok then return end
+  each(list[1].terminate)
+  error(err, 0)
+end
+
+ending.add(finish)
+
 -- ---- executors ----
 
 local Executor = class:extend("ProcessPoolExecutor")
 futures.ProcessPoolExecutor = Executor
-
--- Pools whose executor was shut down and which may still work: nobody else may have them.
-local ending = {}
-
-local function forget_ended()
-  for pool in pairs(ending) do
-    if pool:join(0) then ending[pool] = nil end
-  end
-end
 
 local read_executor = core.options("max_workers:integer", "initializer:function", "initargs:table",
   "max_tasks_per_child:integer")
@@ -158,16 +181,13 @@ function Executor:init(...)
   forget_ended()
   self.pool = require("multiprocessing.pool").make(true, workers, initializer, initargs, tasks)
   self.futures = setmetatable({}, {__mode = "k"})
-end
-
-local function usable(self)
-  if self.closed then raise("ProcessError", "cannot schedule new futures after shutdown") end
-  return self.pool
+  working[self.pool] = true
+  ending.keep()
 end
 
 -- submit(f, ...): a Future for f(...).
 function Executor:submit(f, ...)
-  local future = core.pool_submit(self.closed and usable(self) or self.pool, f, ...)
+  local future = core.pool_submit(self.pool, f, ...)
   self.futures[future] = true
   return future
 end
@@ -179,7 +199,7 @@ local read_map = core.options("timeout:seconds", "chunksize:integer", "buffersiz
 function Executor:map(f, seq, ...)
   local timeout, chunksize, buffersize = read_map(...)
   local stop = timeout and core.monotonic() + timeout
-  local results = usable(self):imap(f, type(seq) == "function" and seq or (sequence.list(seq, "iterable")),
+  local results = self.pool:imap(f, type(seq) == "function" and seq or (sequence.list(seq, "iterable")),
     {chunksize = chunksize, buffersize = buffersize})
   if not stop then return results end
   return function() return results:next(left(stop)) end
@@ -193,14 +213,13 @@ function Executor:shutdown(...)
   if not self.closed then
     self.closed = true
     self.pool:close()
-    ending[self.pool] = true
   end
   if cancel then
     for future in pairs(self.futures) do future:cancel() end
   end
   if wait ~= false then
     self.pool:join()
-    ending[self.pool] = nil
+    working[self.pool] = nil
   end
 end
 
@@ -212,7 +231,18 @@ end
 
 Executor.kill_workers = Executor.terminate_workers
 
-Executor.__close = function(self) self:shutdown() end
+-- The end of a scope waits; by Ctrl-C it ends all, and calls nobody back.
+Executor.__close = function(self, err)
+  if not ending.is_interruption(err) then return self:shutdown() end
+  self.closed = true
+  local _ <close> = self.pool
+end
+
+-- What was submitted is done, also when nobody has the executor any more.
+Executor.__gc = function(self)
+  if self.pool and not self.closed and core.pool_is_ours(self.pool) then self.pool:close() end
+end
+
 Executor.__tostring = function(self)
   return ("ProcessPoolExecutor (%s)"):format(self.closed and "shut down" or tostring(self.pool))
 end

@@ -211,8 +211,15 @@ local function become(object, ...)
   child.begin(...)
 end
 
+-- At the end of run, however it ends.
+local ending = setmetatable({}, {__close = function(_, err)
+  local module = package.loaded["multiprocessing.ending"]
+  if module then module.run(err) end
+end})
+
 local function live(object, ...)
   become(object, ...)
+  local _ <close> = ending
   object:run()
 end
 

@@ -71,10 +71,10 @@ function result.ended(kind, message)
   return errors[kind] {message = message}
 end
 
-function result.initializer_failed(err, traceback)
+function result.initializer_failed(err, traceback, executor)
   local text = type(err) == "table" and rawget(err, "value") or err
-  return errors.WorkerLostError {message = "the pool's initializer fails: " .. tostring(text), cause = err,
-    traceback = traceback}, traceback
+  return errors[executor and "BrokenProcessPool" or "WorkerLostError"] {
+    message = "the pool's initializer fails: " .. tostring(text), cause = err, traceback = traceback}, traceback
 end
 
 return result

@@ -131,6 +131,7 @@ static int pool_start(lua_State *L) {
   if (r == 0 && worker != 0) mp_lua_pool_work(L, worker);
   if (r != 0) start_failed(L, r);
   p->started = true;
+  if (p->executor) mp_supervisor_finishes(&p->supervisor);
   return 0;
 }
 
@@ -175,6 +176,45 @@ static int pool_join(lua_State *L) {
   bool ended = mp_lua_pool_wait(L, 1, NULL, until) && join_processes(L, p, until);
   mp_lua_pool_raise(L, 1);
   lua_pushboolean(L, ended);
+  return 1;
+}
+
+/* pool_part(pool): the program ends: no more work, but what there is is done. */
+static int pool_part(lua_State *L) {
+  struct pool *p = mp_lua_pool_check(L, 1);
+  mp_pool_part(p->base.handle);
+  mp_supervisor_notify(&p->supervisor);
+  return 0;
+}
+
+/* pool_finish(pool): after pool_part; until all is done and the workers have ended. Calls what is due,
+** unless the supervisor has seen a Ctrl-C that ends the program. */
+static int pool_finish(lua_State *L) {
+  struct pool *p = mp_lua_pool_check(L, 1);
+  lua_settop(L, 1);
+  while (mp_pool_state(p->base.handle) != MP_POOL_TERMINATED) {
+    mp_lua_pool_call_back(L, 1);
+    if (p->open == 0) break;
+    (void)mp_lua_pool_step(L, 1, MP_FOREVER);
+  }
+  (void)join_processes(L, p, MP_FOREVER);
+  return 0;
+}
+
+/* pool_is_ours(pool): is it open, and of this process's making? */
+static int pool_is_own(lua_State *L) {
+  const struct pool *p = (const struct pool *)lua_touserdata(L, 1);
+  lua_pushboolean(L, p != NULL && mp_lua_pool_is_ours(p));
+  return 1;
+}
+
+/* pool_is_over(pool): is nothing of it left: no process, no task, no callback? Calls none. */
+static int pool_is_over(lua_State *L) {
+  struct pool *p = mp_lua_pool_check(L, 1);
+  lua_settop(L, 1);
+  mp_lua_pool_drain(L, 1);
+  bool rest = p->open != 0 || p->due != p->due_done;
+  lua_pushboolean(L, !rest && mp_supervisor_join(&p->supervisor, MP_NOW) == 0);
   return 1;
 }
 
@@ -244,7 +284,8 @@ static const luaL_Reg pool_metamethods[] = {{"__close", pool_leave}, {NULL, NULL
 
 static const luaL_Reg pool_functions[] = {
   {"pool_new", pool_new}, {"pool_start", pool_start}, {"pool_expects", pool_expects},
-  {"pool_take_in", pool_take_in}, {NULL, NULL}};
+  {"pool_take_in", pool_take_in}, {"pool_part", pool_part}, {"pool_finish", pool_finish},
+  {"pool_is_ours", pool_is_own}, {"pool_is_over", pool_is_over}, {NULL, NULL}};
 
 void mp_lua_open_pool(lua_State *L) {
   mp_lua_type(L, &mp_lua_pool_type, pool_methods, pool_metamethods);

@@ -329,6 +329,7 @@ void mp_lua_pool_broke(lua_State *L, int pool) {
   lua_pushlightuserdata(L, &error);
   int status = lua_pcall(L, 1, 2, 0);
   if (status != LUA_OK) reading_failed(L, status);
-  make_error(L, "initializer_failed", 2, 2);
+  lua_pushboolean(L, p->executor);
+  make_error(L, "initializer_failed", 3, 2);
   fail_all(L, pool);
 }

@@ -299,6 +299,14 @@ static void push_record(lua_State *L, int pool, int function) {
   lua_setmetatable(L, -2);
 }
 
+/* A program's end waits for what executors have: the record has to be there still. */
+static void keep_until_the_end(lua_State *L) {
+  mp_lua_require(L, "multiprocessing.ending");
+  lua_getfield(L, -1, "keep");
+  lua_call(L, 0, 0);
+  lua_pop(L, 1);
+}
+
 /* Sends the function, and puts its record at `record` into the table below it. */
 static void function_add(lua_State *L, int pool, int function, int record) {
   push_record(L, pool, function);
@@ -307,6 +315,7 @@ static void function_add(lua_State *L, int pool, int function, int record) {
   lua_pushvalue(L, function);
   lua_pushvalue(L, record);
   lua_rawset(L, record - 1);
+  if (((const struct pool *)lua_touserdata(L, pool))->executor) keep_until_the_end(L);
 }
 
 uint32_t mp_lua_pool_function(lua_State *L, int pool, int function) {

@@ -193,7 +193,8 @@ bool mp_lua_pool_step(lua_State *L, int pool, mp_deadline until) {
     if (r == MP_INTERRUPTED && mp_lua_interrupt(L)) continue;
     if (r == 0) mp_lua_pool_arrive(L, pool, &task);
     else if (r == MP_BROKEN) mp_lua_pool_broke(L, pool);
-    return r == 0 || r == MP_BROKEN;
+    else if (r == MP_CLOSED) mp_lua_pool_fail(L, pool, "CancelledError", "the pool was terminated");
+    return r == 0 || r == MP_BROKEN || r == MP_CLOSED;
   }
 }
 

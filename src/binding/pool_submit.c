@@ -143,8 +143,9 @@ static void keep_callbacks(lua_State *L, int result, int callback, int progress)
 
 void mp_lua_pool_running(lua_State *L, const struct pool *p) {
   enum mp_pool_state state = mp_pool_state(p->base.handle);
-  if (state == MP_POOL_CLOSED || state == MP_POOL_TERMINATED)
-    mp_lua_raise(L, "ValueError", "Pool not running");
+  if (state != MP_POOL_CLOSED && state != MP_POOL_TERMINATED) return;
+  if (p->executor) mp_lua_raise(L, "ProcessError", "cannot schedule new futures after shutdown");
+  mp_lua_raise(L, "ValueError", "Pool not running");
 }
 
 /* Small values need no encoder: writes what it would have written, and the trailer. 0: they are not. */

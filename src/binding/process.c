@@ -186,6 +186,13 @@ static int process_finish_at_exit(lua_State *L) {
   return 0;
 }
 
+/* finishes_at_exit(): is the end of this state to wait for what it has started? */
+static int process_finishes_at_exit(lua_State *L) {
+  const struct mp_lua_state *s = mp_lua_state_of(L);
+  lua_pushboolean(L, s->context != NULL && mp_context_valid(s->context) && s->context->finishes);
+  return 1;
+}
+
 void mp_lua_process_end(struct mp_lua_state *s) {
   struct mp_context *c = s->context;
   if (c == NULL) return;
@@ -319,6 +326,7 @@ static const luaL_Reg process_functions[] = {{"process_start", process_start},
                                              {"process_reap", process_reap},
                                              {"process_options", process_options},
                                              {"finish_at_exit", process_finish_at_exit},
+                                             {"finishes_at_exit", process_finishes_at_exit},
                                              {"random_bytes", process_random_bytes},
                                              {"reseed", process_reseed},
                                              {"threads", process_threads},

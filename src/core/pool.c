@@ -100,12 +100,14 @@ int mp_pool_collect(struct mp_handle *pool, mp_deadline until, struct mp_pool_re
   for (unsigned nap = 0; ref == MP_NONE;) {
     ref = w32_get(&p->over) != MP_NONE ? over_pop(c, p) : MP_NONE;
     if (ref != MP_NONE) break;
-    if (w32_get_acquire(&p->state) == MP_POOL_BROKEN) return MP_BROKEN;
+    uint32_t state = w32_get_acquire(&p->state);
+    if (state == MP_POOL_BROKEN) return MP_BROKEN;
+    if (state == MP_POOL_TERMINATED) return MP_CLOSED;
     if (until == MP_NOW) return MP_EMPTY;
     if (results_spin(c, p)) continue;
     uint32_t seq = mp_park_ticket(&p->results);
     mp_park_announce(&p->results);
-    if (w32_get(&p->over) != MP_NONE || w32_get(&p->state) == MP_POOL_BROKEN) continue;
+    if (w32_get(&p->over) != MP_NONE || w32_get(&p->state) > MP_POOL_CLOSED) continue;
     int r = mp_park_wait(c, &p->results, seq, until, &nap);
     if (r != 0) return r;
   }
@@ -216,6 +218,11 @@ void mp_pool_close(struct mp_handle *pool) {
 
 void mp_pool_terminate(struct mp_handle *pool) {
   pool_set_state(pool, MP_POOL_TERMINATED);
+}
+
+void mp_pool_part(struct mp_handle *pool) {
+  w32_put(&pool_of(pool)->parting, 1);
+  mp_pool_close(pool);
 }
 
 void mp_pool_leave(struct mp_handle *pool) {

@@ -62,7 +62,7 @@ struct mp_pool_result {
 
 /* The next task all of whose items are settled, in the order of their endings. MP_EMPTY (deadline
 ** MP_NOW), MP_TIMEOUT, MP_INTERRUPTED; MP_BROKEN: no task will end any more, see
-** mp_pool_state. */
+** mp_pool_state; MP_CLOSED: nor will any, as the pool was terminated. */
 MP_MUST_USE int mp_pool_collect(struct mp_handle *pool, mp_deadline until,
                                 struct mp_pool_result *out);
 
@@ -100,6 +100,9 @@ void mp_pool_close(struct mp_handle *pool);
 void mp_pool_terminate(struct mp_handle *pool);
 /* The creator is done with the pool: terminates it and gives up the handle. Never waits. */
 void mp_pool_leave(struct mp_handle *pool);
+/* The creator ends: closes the pool, whose tasks are done still; but if Ctrl-C came since the last one
+** was submitted, the supervisor terminates it. Never waits. */
+void mp_pool_part(struct mp_handle *pool);
 /* The supervisor gives up: no worker can be started. */
 void mp_pool_break(struct mp_handle *pool);
 
@@ -160,6 +163,7 @@ MP_MUST_USE int mp_work_initializer_failed(struct mp_handle *pool, const struct 
 /* private; the creator's grip on its supervisor, and a worker's */
 struct mp_supervisor {
   struct mp_process *process; /* NULL in a worker */
+  struct mp_handle *pool;
   int control;         /* what wakes the supervisor up */
 };
 
@@ -173,6 +177,10 @@ MP_MUST_USE int mp_supervisor_start(struct mp_handle *pool, struct mp_supervisor
 /* Has the supervisor look at the pool again: it was closed or terminated, a task is to be killed,
 ** a task with a time limit runs. Never waits. */
 void mp_supervisor_notify(const struct mp_supervisor *s);
+
+/* From now on the creator's end is mp_pool_part, and waits for the tasks, instead of terminating the
+** pool. `s` stays where it is until it is closed. */
+void mp_supervisor_finishes(struct mp_supervisor *s);
 
 /* Waits until supervisor and workers have ended. MP_TIMEOUT, MP_INTERRUPTED. */
 MP_MUST_USE int mp_supervisor_join(struct mp_supervisor *s, mp_deadline until);

@@ -78,6 +78,7 @@ struct pool {
   mp_w32 unready;                    /* atomic: workers started since the last one came up */
   mp_w32 supervisor;                 /* tag */
   mp_w32 lookout;                    /* atomic; tag of the worker that watches the line, or 0 */
+  mp_w32 parting;                    /* its creator ends: set once, by that one, without the lock */
   struct mp_park work;    /* workers wait for tasks */
   struct mp_park results; /* the creator waits for results */
 };

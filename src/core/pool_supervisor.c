@@ -4,7 +4,9 @@
 ** Structure: forked when the pool is made, single-threaded, it runs no Lua. It starts the workers,
 ** waits for their ends, for a word from the creator and for time limits, all in one poll, and
 ** replaces who died. It is tied to its creator as a daemon is, and its workers to it: when either
-** is killed, so are they. Tasks and results never pass through it.
+** is killed, so are they. Tasks and results never pass through it. Ctrl-C reaches it with the whole
+** group, and it notes how many tasks there had been: what it means is the creator's to decide, but
+** one that ends after it, without having given work again, is not kept waiting for what is left.
 ** Lock: the pool's, to look at running tasks. Invariant: each seat is empty or has one worker; a
 ** worker that is not up after many starts means that none can be, and the pool is broken.
 ** Death: held = HELD_SUPERVISOR in its handle entry tells whoever cleans up that the pool is
@@ -35,6 +37,8 @@ struct watch {
   uint32_t seats, started;
   int control;
   bool terminating;
+  bool interrupted;    /* Ctrl-C came when the last task was this one: */
+  uint32_t interrupted_after;
   mp_deadline kill_at; /* after SIGTERM */
   mp_deadline wake_up; /* the next time limit */
 };
@@ -56,9 +60,30 @@ static void seats_signal(const struct watch *w, uint32_t tag, int signal_number)
 
 /* ---- starting ---- */
 
-/* Ctrl-C reaches the whole group: the creator decides what it means. */
-static void interrupt_is_not_for_us(int signal_number) {
+/* private; of the process: Ctrl-C came */
+static volatile sig_atomic_t interrupted;
+
+static void interrupt_note(int signal_number) {
   (void)signal_number;
+  interrupted = 1;
+}
+
+/* What came before was for the process that it was forked from. */
+static void interrupt_forget(void *arg) {
+  (void)arg;
+  interrupted = 0;
+}
+
+static void interrupt_enforce(struct watch *w) {
+  struct pool *p = pool_of(w->pool);
+  if (!interrupted && !w->interrupted) return;
+  mp_mutex_lock(w->c, &p->object.lock);
+  uint32_t last = w32_get(&p->serial);
+  mp_mutex_unlock(w->c, &p->object.lock);
+  if (interrupted) w->interrupted_after = last;
+  w->interrupted = true;
+  interrupted = 0;
+  if (w32_get(&p->parting) && w->interrupted_after == last) mp_pool_terminate(w->pool);
 }
 
 static bool workers_wanted(const struct watch *w) {
@@ -71,7 +96,7 @@ static bool workers_wanted(const struct watch *w) {
 static int seat_fill(struct watch *w, uint32_t i) {
   struct pool *p = pool_of(w->pool);
   mp_process_options o = {
-    .name = "pool worker", .daemon = 1, .interrupt = interrupt_is_not_for_us};
+    .name = "pool worker", .daemon = 1, .interrupt = interrupt_note};
   (void)w32_add(&p->unready, 1);
   int r = mp_process_start(w->c, &o, &w->seat[i]);
   if (r != 0) return r;
@@ -173,6 +198,7 @@ static void watch_wait(struct watch *w) {
 static uint32_t watch_run(struct watch *w) {
   for (;;) {
     w->wake_up = MP_FOREVER;
+    interrupt_enforce(w);
     seats_reap(w);
     if (seats_fill(w) == 1) return w->started;
     pool_enforce_end(w);
@@ -205,8 +231,8 @@ static uint32_t supervise(struct mp_handle *pool, int control, int32_t creator) 
 
 int mp_supervisor_start(struct mp_handle *pool, struct mp_supervisor *out, uint32_t *worker) {
   mp_process_options o = {
-    .name = "pool supervisor", .daemon = 1, .interrupt = interrupt_is_not_for_us};
-  struct mp_supervisor s = {NULL, -1};
+    .name = "pool supervisor", .daemon = 1, .interrupt = interrupt_note, .born = interrupt_forget};
+  struct mp_supervisor s = {NULL, pool, -1};
   int r = mp_os_eventfd(&s.control);
   if (r != 0) return r;
   int32_t creator = mp_os_pid();
@@ -228,7 +254,18 @@ int mp_supervisor_join(struct mp_supervisor *s, mp_deadline until) {
   return mp_process_join(s->process, until);
 }
 
+static void supervisor_farewell(void *s) {
+  mp_pool_part(((const struct mp_supervisor *)s)->pool);
+  mp_supervisor_notify((const struct mp_supervisor *)s);
+}
+
+void mp_supervisor_finishes(struct mp_supervisor *s) {
+  s->process->farewell = supervisor_farewell;
+  s->process->farewell_arg = s;
+}
+
 void mp_supervisor_close(struct mp_supervisor *s) {
+  if (s->process != NULL) s->process->farewell = NULL;
   s->process = mp_process_close(s->process);
   s->control = mp_os_close(s->control);
 }

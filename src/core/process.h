@@ -22,6 +22,9 @@ struct mp_process {
   bool known;    /* status is true; else nobody knows it */
   bool kept;     /* the user has a handle */
   bool lent;     /* the user has asked for fd: it stays open until the handle is closed */
+  /* if set: what its parent does at its own end, instead of terminating it, before it waits for it */
+  void (*farewell)(void *arg);
+  void *farewell_arg;
 };
 
 /* Ties this process, a daemon's that was just forked with all signals blocked, to its parent: it is
