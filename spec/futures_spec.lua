@@ -125,6 +125,21 @@ describe("waiting", function()
     assert.is_true(#done == 1 and not slow:done())
   end)
 
+  it("calls back, also for what is over already", function()
+    local executor <close> = futures.ProcessPoolExecutor(1)
+    local future, seen = executor:submit(square, 3), {}
+    future:add_done_callback(function(f) seen[#seen + 1] = f:result() end)
+    helper.eventually(function() return future:done() end)
+    assert.same({}, seen)
+    futures.wait({future}, 0)
+    assert.same({9}, seen)
+    future = executor:submit(square, 4)
+    future:add_done_callback(function(f) seen[#seen + 1] = f:result() end)
+    helper.eventually(function() return future:done() end)
+    for f in futures.as_completed {future} do assert.equal(16, f:result()) end
+    assert.same({9, 16}, seen)
+  end)
+
   it("is for the results of several executors", function()
     local one <close> = futures.ProcessPoolExecutor(1)
     local two <close> = futures.ProcessPoolExecutor(1)

@@ -25,6 +25,7 @@ int main(void) { return 0; }'
 look_test() {
   look_run
   need lua-busted command -v busted
+  need lua-luv lua5.4 -e 'require "luv"'
   need lua-system lua5.4 -e 'require "system".monotime()'
   need lua-check command -v luacheck
   need python3 command -v python3

@@ -86,6 +86,16 @@ local function step(open, stop)
   return core.result_step(open[1], left(stop))
 end
 
+-- Calls the callbacks that are due of what is over, among them.
+local function call_back(list)
+  local last
+  for i = 1, next(told) and #list or 0 do
+    local pool = core.result_pool(list[i])
+    if pool ~= last and core.pool_is_ours(pool) then core.pool_take_in(pool) end
+    last = pool
+  end
+end
+
 local WHEN = {FIRST_COMPLETED = true, FIRST_EXCEPTION = true, ALL_COMPLETED = true}
 
 local function is_enough(done, when)
@@ -108,8 +118,10 @@ function futures.wait(list, ...)
   local stop = timeout and core.monotonic() + timeout
   while true do
     local done, open = sort_out(list)
-    if #open == 0 or is_enough(done, when) or not step(open, stop) then return sort_out(list) end
+    if #open == 0 or is_enough(done, when) or not step(open, stop) then break end
   end
+  call_back(list)
+  return sort_out(list)
 end
 
 local read_completed = core.options "timeout:seconds"
@@ -123,7 +135,7 @@ function futures.as_completed(list, ...)
   local given, count = 0, #list
   return function()
     while given >= #done do
-      if #open == 0 then return nil end
+      if #open == 0 then return call_back(list) end
       if not step(open, stop) then
         raise("TimeoutError", ("%d (of %d) futures unfinished"):format(#open, count))
       end
