@@ -47,6 +47,7 @@ build = {
         "src/binding/value.c",
         "src/binding/view.c",
         "src/binding/wait.c",
+        "src/codec/array.c",
         "src/codec/decode.c",
         "src/codec/encode.c",
         "src/codec/extension.c",

@@ -176,6 +176,35 @@ describe("tables", function()
     end
   end)
 
+  it("of scalars and others in every order", function()
+    local others = {{}, {1}, {x = 1}, print, false, "s", ("long"):rep(20), 1.5, -1, -200, 1 << 40}
+    for _, n in ipairs {10, 11, 12, 13, 40, 4095, 4096, 4097} do
+      for _, at in ipairs {1, 2, n // 2, n - 1, n} do
+        for _, other in ipairs(others) do
+          local list = {}
+          for i = 1, n do list[i] = i * 77 end
+          list[at] = other
+          same(list)
+          same({list, list, other})
+        end
+      end
+    end
+  end)
+
+  it("that others filled with nil", function()
+    local list = decoded("dc 0014" .. ("c0"):rep(9) .. "07" .. ("c0"):rep(9) .. "c3")
+    assert.equal(7, list[10])
+    assert.equal(true, list[20])
+    list[10], list[20] = nil, nil
+    assert.is_nil(next(list))
+    assert.is_nil(next(decoded("dc 0014" .. ("c0"):rep(20))))
+    list = decoded("dc 0014" .. ("c0"):rep(18) .. "90 c0")
+    assert.equal(19, next(list))
+    malformed("byte 20: 0xc1 does not begin a value", "dc 0014" .. ("c0"):rep(16) .. "c1" .. ("c0"):rep(3))
+    malformed("byte 4: 20 parts are promised, and the message ends before", "dc 0014" .. ("c0"):rep(19))
+    malformed("byte 24: the message ends too early", "dc 0014" .. ("01"):rep(19) .. "cd")
+  end)
+
   it("keep identity within a message", function()
     local shared = {1}
     local t = {shared, shared, {shared}, x = shared}
@@ -806,7 +835,7 @@ describe("refusals", function()
     local deep = co
     for _ = 1, 500 do deep = {deep} end
     local _, message = failure(codec.encode, codec.FULL, "value", deep)
-    assert.equal("value" .. ("[1]"):rep(19) .. " ... " .. ("[1]"):rep(20) .. ": a thread cannot be sent",
+    assert.equal("value" .. ("[1]"):rep(20) .. " ... " .. ("[1]"):rep(20) .. ": a thread cannot be sent",
       message)
     _, message = failure(codec.encode, codec.FULL, "value", {[("x"):rep(1000)] = co})
     assert.truthy(#message < 120)

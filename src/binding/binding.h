@@ -52,7 +52,6 @@ struct mp_lua_state {
   lua_Hook known_main, known_running; /* hooks that have been run and stayed: no news */
   volatile int pending;         /* a request to interrupt what waits; a handler may set it */
   bool ended;                   /* the state is being closed: no context any more */
-  bool travels;                 /* the codec is ready (parcel.c) */
   size_t largest;               /* userdata of all types */
   size_t memory;                /* limit for the session's memory, 0: the default */
   const char *home;             /* source prefix of our own Lua files, kept in a user value */

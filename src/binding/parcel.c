@@ -75,17 +75,6 @@ static void register_error(lua_State *L) {
   lua_call(L, 3, 0);
 }
 
-static void prepare(lua_State *L) {
-  static const struct mp_codec_hooks hooks = {hook_ticket, mp_lua_redeem, hook_raise};
-  struct mp_lua_state *s = mp_lua_state_of(L);
-  if (s->travels) return;
-  luaL_checkstack(L, 10, NULL);
-  mp_codec_init(L, &hooks);
-  lua_newtable(L); /* nothing has it as its metatable; the name is what is needed */
-  register_error(L);
-  s->travels = true;
-}
-
 /* ---- out and in ---- */
 
 /* The tickets in the encoded bytes, as an array: in the parcel, or in a userdata that is pushed. */
@@ -108,27 +97,23 @@ static void pack(lua_State *L, struct mp_lua_parcel *out) {
 }
 
 void mp_lua_encode(lua_State *L, const struct mp_codec_request *what, struct mp_lua_parcel *out) {
-  prepare(L);
   mp_codec_encode(L, what, &out->view);
   pack(L, out);
 }
 
 void mp_lua_encode_carry(lua_State *L, const struct mp_codec_request *what, int present,
                          struct mp_lua_parcel *out) {
-  prepare(L);
   mp_codec_encode_carry(L, what, present, &out->view);
   pack(L, out);
 }
 
 void mp_lua_encode_slice(lua_State *L, const struct mp_codec_request *what,
                          const lua_Integer range[2], int present, struct mp_lua_parcel *out) {
-  prepare(L);
   mp_codec_encode_slice(L, what, range, present, &out->view);
   pack(L, out);
 }
 
 int mp_lua_decode(lua_State *L, const void *bytes, size_t size, unsigned mode) {
-  prepare(L);
   return mp_codec_decode(L, bytes, size, mode);
 }
 
@@ -162,15 +147,8 @@ int mp_lua_receive(lua_State *L, mp_letter *letter, unsigned mode) {
 
 /* ---- functions for Lua ---- */
 
-static int parcel_encode(lua_State *L) {
-  luaL_checkany(L, 1);
-  prepare(L);
-  return mp_codec_lua_encode(L);
-}
-
 static int parcel_decode(lua_State *L) {
   if (lua_type(L, 1) != LUA_TSTRING) mp_lua_raise_type(L, 1, "string");
-  prepare(L);
   return mp_codec_lua_decode(L);
 }
 
@@ -193,27 +171,24 @@ static void check_register(lua_State *L, int options) {
 /* register_class(name, class [, {pack =, unpack =}]) -> class */
 static int parcel_register_class(lua_State *L) {
   check_register(L, 3);
-  prepare(L);
   return mp_codec_register_class(L);
 }
 
 /* register_userdata(metatable_name, {pack =, unpack =}) */
 static int parcel_register_userdata(lua_State *L) {
   check_register(L, 2);
-  prepare(L);
   return mp_codec_register_userdata(L);
 }
 
 /* register_error(metatable): for errors.lua */
 static int parcel_register_error(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
-  prepare(L);
   lua_settop(L, 1);
   register_error(L);
   return 0;
 }
 
-static const luaL_Reg parcel_functions[] = {{"encode", parcel_encode},
+static const luaL_Reg parcel_functions[] = {{"encode", mp_codec_lua_encode},
                                             {"decode", parcel_decode},
                                             {"register_class", parcel_register_class},
                                             {"register_userdata", parcel_register_userdata},
@@ -221,5 +196,11 @@ static const luaL_Reg parcel_functions[] = {{"encode", parcel_encode},
                                             {NULL, NULL}};
 
 void mp_lua_open_parcel(lua_State *L) {
+  static const struct mp_codec_hooks hooks = {hook_ticket, mp_lua_redeem, hook_raise};
+  if (!mp_codec_is_ready(L)) {
+    mp_codec_init(L, &hooks);
+    lua_newtable(L); /* nothing has it as its metatable; the name is what is needed */
+    register_error(L);
+  }
   mp_lua_functions(L, parcel_functions);
 }

@@ -63,6 +63,7 @@ struct mp_codec_view {
 
 /* Prepares this Lua state; call once per state (again: replaces the hooks). Copies *hooks. */
 void mp_codec_init(lua_State *L, const struct mp_codec_hooks *hooks);
+int mp_codec_is_ready(lua_State *L); /* was that done? */
 
 /*
 ** What to encode: the `count` values from stack index `first` on (one value, unless

@@ -76,13 +76,14 @@ static int clip(size_t n) { return n > INT_MAX ? INT_MAX : (int)n; }
 static struct open *table_open(struct decoder *d, const unsigned char *start, enum open_kind kind,
                                size_t n) {
   lua_State *L = d->L;
-  int slot = lua_gettop(L) + 1;
+  int slot = lua_gettop(L) + 1, marked = mp_decode_marked(d, start);
   struct open *o;
   if (slot + DECODE_ROOM > d->ceiling) more_stack(d, DECODE_ROOM);
   o = mp_decode_open(d, kind, slot, kind == OPEN_MAP ? 2 * n : n);
   if (kind == OPEN_MAP) lua_createtable(L, 0, clip(n));
+  else if (!marked && mp_decode_run_begin(d, n)) o->kind = OPEN_RUN;
   else lua_createtable(L, clip(n), 0);
-  if (mp_decode_marked(d, start)) mp_decode_note(d, start);
+  if (marked) mp_decode_note(d, start);
   return o;
 }
 
@@ -204,19 +205,6 @@ int mp_decode_value(struct decoder *d) {
   return 0;
 }
 
-/* Integers are most of what long arrays hold. */
-static int step_array(struct decoder *d, struct open *o) {
-  lua_State *L = d->L;
-  int slot = o->slot;
-  while (o->left > 0) {
-    if (d->at < d->end && *d->at < WIRE_FIXMAP) lua_pushinteger(L, *d->at++);
-    else if (!mp_decode_value(d)) return 0;
-    lua_rawseti(L, slot, (lua_Integer)++o->i);
-    o->left--;
-  }
-  return 1;
-}
-
 static void check_key(struct decoder *d) {
   lua_State *L = d->L;
   int type = lua_type(L, -1);
@@ -237,7 +225,7 @@ static int step_map(struct decoder *d, struct open *o) {
       if (c >= WIRE_NIL) check_key(d);
       o->left--;
     }
-    if (!mp_decode_value(d)) return 0;
+    if (!mp_decode_usual(d) && !mp_decode_value(d)) return 0;
     lua_rawset(L, slot);
     o->left--;
   }
@@ -254,7 +242,8 @@ static int step_list(struct decoder *d, struct open *o) {
 
 static int decode_step(struct decoder *d, struct open *o) {
   switch (o->kind) {
-    case OPEN_ARRAY: return step_array(d, o);
+    case OPEN_ARRAY: return mp_decode_step_array(d, o);
+    case OPEN_RUN: return mp_decode_step_run(d, o);
     case OPEN_MAP: return step_map(d, o);
     case OPEN_UPVALUES: return mp_decode_step_upvalues(d, o);
     default: return step_list(d, o);

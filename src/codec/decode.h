@@ -12,6 +12,7 @@
 enum open_kind {
   OPEN_LIST,     /* values stay on the stack: the root, a packed object's values */
   OPEN_ARRAY,
+  OPEN_RUN,      /* an array whose elements so far are scalars, above its maker on the stack */
   OPEN_MAP,
   OPEN_PACKED,   /* a list that ends with a call of unpack, below it on the stack */
   OPEN_UPVALUES
@@ -51,7 +52,8 @@ struct decoder {
 #define CELLS_INDEX(d) ((d)->base + 1)
 #define MEMORY_INDEX(d) ((d)->base + 2)
 #define WAITING_INDEX(d) ((d)->base + 3)
-#define DECODE_SLOTS 4
+#define MAKER_INDEX(d) ((d)->base + 4)
+#define DECODE_SLOTS 5
 #define DECODE_ROOM 24
 
 /* decode.c. Values: 1 the value is on top, 0 a container was opened. */
@@ -84,8 +86,26 @@ static inline void mp_decode_note(struct decoder *d, const unsigned char *start)
   lua_rawseti(d->L, REFS_INDEX(d), (lua_Integer)(start - d->body));
 }
 
+/* The short way for most numbers that are sent. Whether one was pushed. */
+static inline int mp_decode_usual(struct decoder *d) {
+  const unsigned char *p = d->at;
+  if (d->end - p < 5) return 0;
+  if (*p < WIRE_FIXMAP) lua_pushinteger(d->L, *p), d->at = p + 1;
+  else if (*p == WIRE_UINT16) lua_pushinteger(d->L, (lua_Integer)load16(p + 1)), d->at = p + 3;
+  else if (*p == WIRE_UINT32) lua_pushinteger(d->L, (lua_Integer)load32(p + 1)), d->at = p + 5;
+  else return 0;
+  return 1;
+}
+
 /* One value with all its parts; it is on top then. */
 void mp_decode_whole(struct decoder *d);
+
+/* array.c. An array of n elements begins that may be a run of scalars: whether its maker was pushed
+** instead of a table. */
+int mp_decode_run_begin(struct decoder *d, size_t n);
+/* Elements up to the next one that is a container: 0; 1 when all are there. */
+int mp_decode_step_array(struct decoder *d, struct open *o);
+int mp_decode_step_run(struct decoder *d, struct open *o);
 
 /* extras.c: after the body. */
 void mp_decode_extras(struct decoder *d);

@@ -19,6 +19,8 @@
 
 /* A long string at the root is not copied under MP_CODEC_TAIL. */
 #define TAIL_MIN ((size_t)1 << 15)
+/* Stack slots that are asked for at once: enough for most messages. */
+#define OPEN_ROOM (3 * STEP_ROOM)
 /* Longer strings are not looked at, and go as bin. */
 #define TEXT_MAX ((size_t)1 << 16)
 
@@ -39,33 +41,6 @@ void mp_encode_more(struct encoder *e, size_t n) {
 void mp_encode_room(struct encoder *e) {
   if (!lua_checkstack(e->L, STEP_ROOM)) mp_encode_refuse(e, "nested too deeply");
   e->ceiling = lua_gettop(e->L) + STEP_ROOM;
-}
-
-void mp_encode_integer(struct encoder *e, lua_Integer v) {
-  lua_Unsigned u = (lua_Unsigned)v;
-  need(e, 9);
-  if (v >= 0) {
-    if (u < 0x80) *e->at++ = (unsigned char)u;
-    else if (u < 0x100) *e->at++ = WIRE_UINT8, *e->at++ = (unsigned char)u;
-    else if (u < 0x10000) put_head16(e, WIRE_UINT16, (uint32_t)u);
-    else if (u <= UINT32_MAX) put_head32(e, WIRE_UINT32, (uint32_t)u);
-    else *e->at++ = WIRE_UINT64, store64(e->at, u), e->at += 8;
-  } else {
-    if (v >= -32) *e->at++ = (unsigned char)u;
-    else if (v >= INT8_MIN) *e->at++ = WIRE_INT8, *e->at++ = (unsigned char)u;
-    else if (v >= INT16_MIN) put_head16(e, WIRE_INT16, (uint32_t)u);
-    else if (v >= INT32_MIN) put_head32(e, WIRE_INT32, (uint32_t)u);
-    else *e->at++ = WIRE_INT64, store64(e->at, u), e->at += 8;
-  }
-}
-
-void mp_encode_float(struct encoder *e, lua_Number v) {
-  uint64_t bits;
-  memcpy(&bits, &v, sizeof bits);
-  need(e, 9);
-  *e->at++ = WIRE_FLOAT64;
-  store64(e->at, bits);
-  e->at += 8;
 }
 
 static void string_head(struct encoder *e, size_t n, int text) {
@@ -169,15 +144,15 @@ void mp_encode_walk(struct encoder *e) {
 
 static void encoder_open(struct encoder *e, lua_State *L, const struct mp_codec_request *what) {
   memset(e, 0, sizeof *e);
-  luaL_checkstack(L, STEP_ROOM, NULL);
+  luaL_checkstack(L, OPEN_ROOM, NULL);
   e->L = L;
   e->mode = what->mode;
   e->root = what->root;
   e->state = mp_codec_acquire(L);
   e->state_index = lua_gettop(L);
-  mp_codec_trim(L, e->state_index);
+  mp_codec_trim(L, e->state, e->state_index);
   lua_settop(L, e->state_index + FIXED_SLOTS - 1);
-  e->ceiling = e->state_index + STEP_ROOM;
+  e->ceiling = e->state_index + OPEN_ROOM - 1;
   e->frames = e->state->scratch[SCRATCH_FRAMES].memory;
   e->frame_room = (uint32_t)(e->state->scratch[SCRATCH_FRAMES].size / sizeof *e->frames);
   e->entries = e->state->scratch[SCRATCH_ENTRIES].memory;
@@ -189,8 +164,10 @@ static void encoder_open(struct encoder *e, lua_State *L, const struct mp_codec_
 /* The start of a message; also after a restart, which keeps only what is known of names. */
 static void encoder_begin(struct encoder *e) {
   struct codec_scratch *c = &e->state->scratch[SCRATCH_BYTES];
-  lua_settop(e->L, KNOWN_INDEX(e));
-  lua_settop(e->L, e->state_index + FIXED_SLOTS - 1);
+  if (e->restart) {
+    lua_settop(e->L, KNOWN_INDEX(e));
+    lua_settop(e->L, e->state_index + FIXED_SLOTS - 1);
+  }
   e->body = e->at = (unsigned char *)c->memory + ENVELOPE_PREFIX;
   e->end = (unsigned char *)c->memory + c->size;
   e->depth = e->entry_count = e->slot_mask = 0;
@@ -199,14 +176,23 @@ static void encoder_begin(struct encoder *e) {
   e->restart = e->extras = 0;
 }
 
-static void encode_values(struct encoder *e, int first, int count) {
-  do {
-    struct frame *f;
-    encoder_begin(e);
-    if (e->mode & MP_CODEC_VALUES) mp_encode_array_head(e, (size_t)count);
+static void encode_root(struct encoder *e, int first, int count) {
+  struct frame *f;
+  if (!(e->mode & MP_CODEC_VALUES)) {
+    int type = lua_type(e->L, first);
+    if (put_scalar(e, first, type) || mp_encode_container(e, first, type)) return;
+  } else {
+    mp_encode_array_head(e, (size_t)count);
     f = mp_encode_frame(e, FRAME_ROOT, first, e->state_index + FIXED_SLOTS - 1);
     f->n = (uint32_t)count;
-    mp_encode_walk(e);
+  }
+  mp_encode_walk(e);
+}
+
+static void encode_values(struct encoder *e, int first, int count) {
+  do {
+    encoder_begin(e);
+    encode_root(e, first, count);
     if (!e->restart) mp_encode_extras(e);
   } while (e->restart);
 }

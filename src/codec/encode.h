@@ -9,6 +9,7 @@
 
 #include <lua.h>
 
+#include "scalar.h"
 #include "state.h"
 #include "wire.h"
 
@@ -153,9 +154,7 @@ static inline void put_head32(struct encoder *e, unsigned byte, uint32_t v) {
   e->at += 5;
 }
 
-void mp_encode_integer(struct encoder *e, lua_Integer v);
 void mp_encode_string(struct encoder *e, const char *s, size_t n);
-void mp_encode_float(struct encoder *e, lua_Number v);
 void mp_encode_array_head(struct encoder *e, size_t n);
 
 /* An ext32 header whose length is filled in by extension_end. */
@@ -172,25 +171,30 @@ static inline void extension_end(struct encoder *e, uint32_t start) {
 }
 
 static inline void put_integer(struct encoder *e, lua_Integer v) {
-  if ((lua_Unsigned)v < 0x80) put_byte(e, (unsigned)v);
-  else mp_encode_integer(e, v);
+  need(e, 9);
+  e->at += mp_codec_scalar_integer(v, e->at);
 }
 
-/* Writes the value at `slot` if it is a scalar. */
-static inline int put_scalar(struct encoder *e, int slot, int type) {
-  lua_State *L = e->L;
+static inline void put_float(struct encoder *e, lua_Number v) {
+  need(e, 9);
+  e->at += mp_codec_scalar_float(v, e->at);
+}
+
+static inline void put_text(struct encoder *e, int slot) {
+  size_t n;
+  const char *s = lua_tolstring(e->L, slot, &n);
+  mp_encode_string(e, s, n);
+}
+
+/* Writes the value at `slot` if it is a scalar. All that most messages are made of passes here. */
+__attribute__((always_inline)) static inline int put_scalar(struct encoder *e, int slot, int type) {
   switch (type) {
     case LUA_TNUMBER:
-      if (lua_isinteger(L, slot)) put_integer(e, lua_tointegerx(L, slot, NULL));
-      else mp_encode_float(e, lua_tonumberx(L, slot, NULL));
+      if (lua_isinteger(e->L, slot)) put_integer(e, lua_tointegerx(e->L, slot, NULL));
+      else put_float(e, lua_tonumberx(e->L, slot, NULL));
       return 1;
-    case LUA_TSTRING: {
-      size_t n;
-      const char *s = lua_tolstring(L, slot, &n);
-      mp_encode_string(e, s, n);
-      return 1;
-    }
-    case LUA_TBOOLEAN: put_byte(e, lua_toboolean(L, slot) ? WIRE_TRUE : WIRE_FALSE); return 1;
+    case LUA_TSTRING: put_text(e, slot); return 1;
+    case LUA_TBOOLEAN: put_byte(e, lua_toboolean(e->L, slot) ? WIRE_TRUE : WIRE_FALSE); return 1;
     case LUA_TNIL: put_byte(e, WIRE_NIL); return 1;
     default: return 0;
   }

@@ -80,10 +80,7 @@ static void push_upvalue(lua_State *L, const struct frame *f) {
 static void push_step(struct encoder *e, const struct frame *f) {
   lua_State *L = e->L;
   switch (f->kind) {
-    case FRAME_ROOT:
-      if (e->mode & MP_CODEC_VALUES) lua_pushfstring(L, "[%d]", (int)f->i);
-      else lua_pushliteral(L, "");
-      break;
+    case FRAME_ROOT: /* several values; a single one has no step */
     case FRAME_ARRAY: lua_pushfstring(L, "[%d]", (int)f->i); break;
     case FRAME_PAIRS: {
       int key = f->slot + (int)((f->i - 1) & ~1u);

@@ -19,6 +19,9 @@
 static const char state_key = 0;
 static const char home_key = 0;
 
+/* Lua moves many values into a new table much faster than an API call for each does. */
+#define MAKER "return {...}"
+
 #define FIRST_SIZE 4096u
 /* A buffer above this is dropped after KEEP_FOR messages that used less than an eighth of it. */
 #define LARGE_SIZE ((size_t)1 << 20)
@@ -43,12 +46,14 @@ static void table_weak(lua_State *L) {
 
 static void home_new(lua_State *L) {
   int i;
-  lua_createtable(L, CODEC_TABLES, 0);
+  lua_createtable(L, CODEC_MAKER, 0);
   for (i = 1; i <= CODEC_TABLES; i++) {
     if (i == CODEC_KNOWN || i == CODEC_HELD) table_weak(L);
     else lua_createtable(L, 0, 0);
     lua_rawseti(L, -2, i);
   }
+  if (luaL_loadbufferx(L, MAKER, sizeof MAKER - 1, "=multiprocessing", "t") != LUA_OK) lua_error(L);
+  lua_rawseti(L, -2, CODEC_MAKER);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &home_key);
 }
 
@@ -79,6 +84,10 @@ const struct mp_codec_hooks *mp_codec_hooks_of(lua_State *L) {
   return s ? &s->hooks : NULL;
 }
 
+int mp_codec_is_ready(lua_State *L) {
+  return mp_codec_hooks_of(L) != NULL;
+}
+
 void mp_codec_release(struct mp_codec_view *view) {
   struct codec_state *s = view->owner;
   if (s) s->busy = 0;
@@ -102,8 +111,7 @@ void *mp_codec_grow(lua_State *L, int index, enum codec_scratch_kind kind, size_
   return memory;
 }
 
-void mp_codec_trim(lua_State *L, int index) {
-  struct codec_state *s = lua_touserdata(L, index);
+void mp_codec_trim(lua_State *L, struct codec_state *s, int index) {
   struct codec_scratch *c = &s->scratch[SCRATCH_BYTES];
   if (c->size <= LARGE_SIZE || s->used >= c->size / 8) {
     s->small = 0;

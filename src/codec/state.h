@@ -14,7 +14,8 @@ enum codec_table {
   CODEC_FOREIGN,     /* metatable name -> description of a userdata type */
   CODEC_KNOWN,       /* object -> "module", "module\0field" or "\0type\0method" */
   CODEC_HELD,        /* the same for fields that are used only where all else would be refused */
-  CODEC_TABLES = CODEC_HELD
+  CODEC_TABLES = CODEC_HELD,
+  CODEC_MAKER /* no table: the Lua function that makes one of its arguments */
 };
 
 /* A description: {name, pack, unpack, class}. */
@@ -62,8 +63,9 @@ const struct mp_codec_hooks *mp_codec_hooks_of(lua_State *L);
 void *mp_codec_grow(lua_State *L, int index, enum codec_scratch_kind kind, size_t keep,
                     size_t size);
 
-/* Between messages: drops a large buffer that has not been needed for long. */
-void mp_codec_trim(lua_State *L, int index);
+/* Between messages: drops a large buffer that has not been needed for long. `index` is the state's
+** place on the stack. */
+void mp_codec_trim(lua_State *L, struct codec_state *s, int index);
 
 /* Pushes one of the home table's tables. */
 void mp_codec_table(lua_State *L, enum codec_table which);

@@ -7,8 +7,8 @@
 ** a container the rest of the keys is looked at first, without writing: what was taken back is
 ** then never more than scalars, whatever the nesting.
 **
-** A map's head needs the number of pairs. Small maps are gathered on the Lua stack first; larger
-** ones get a map32 head whose count is filled in at the end.
+** A map's head needs the number of pairs. Small maps are gathered on the Lua stack, and scalars
+** written on the way; larger ones get a map32 head whose count is filled in at the end.
 **
 ** Pack functions may change tables while they are walked. Counts are therefore what was written,
 ** not what was promised: an array that shrinks is filled up with nil.
@@ -29,11 +29,19 @@ static void frame_close(struct encoder *e, struct frame *f) {
   e->depth--;
 }
 
+/* Key and value of this many elements are left on the stack before they are taken off at once. */
+#define BATCH 8
+
+/* Whether the value at `index` is the integer i. */
+static int is_integer(lua_State *L, int index, lua_Integer i) {
+  return lua_isinteger(L, index) && lua_tointegerx(L, index, NULL) == i;
+}
+
 /* The keys that follow key i - 1 (on top): exactly i..n? Pops the key. */
 static int rest_is_sequence(lua_State *L, int slot, lua_Integer i, lua_Integer n) {
   int key = lua_gettop(L);
   for (; lua_next(L, slot); i++) {
-    int good = i <= n && lua_isinteger(L, key) && lua_tointegerx(L, key, NULL) == i;
+    int good = i <= n && is_integer(L, key, i);
     lua_settop(L, good ? key : key - 1);
     if (!good) return 0;
   }
@@ -41,24 +49,23 @@ static int rest_is_sequence(lua_State *L, int slot, lua_Integer i, lua_Integer n
 }
 
 /* Writes elements while they are scalars. The number written, or NOT_AN_ARRAY; what follows a
-** container is checked. */
+** container is checked. Leaves things on the stack: to push the key again is less work than to pop
+** the value that lies on it. */
 static lua_Integer array_scalars(struct encoder *e, int slot, lua_Integer n) {
   lua_State *L = e->L;
-  int key = lua_gettop(L) + 1, value = key + 1;
+  int top = lua_gettop(L);
   lua_Integer i = 1;
   lua_pushnil(L);
   for (; lua_next(L, slot); i++) {
-    if (!lua_isinteger(L, key) || lua_tointegerx(L, key, NULL) != i || i > n) {
-      lua_settop(L, key - 1);
-      return NOT_AN_ARRAY;
-    }
-    if (lua_isinteger(L, value)) {
-      put_integer(e, lua_tointegerx(L, value, NULL));
-    } else if (!put_scalar(e, value, lua_type(L, value))) {
-      lua_settop(L, key);
+    if (i > n || !is_integer(L, -2, i)) return NOT_AN_ARRAY;
+    if (lua_isinteger(L, -1)) {
+      put_integer(e, lua_tointegerx(L, -1, NULL));
+    } else if (!put_scalar(e, -1, lua_type(L, -1))) {
+      lua_settop(L, -2);
       return rest_is_sequence(L, slot, i + 1, n) ? i - 1 : NOT_AN_ARRAY;
     }
-    lua_settop(L, key);
+    if (i % BATCH == 0) lua_settop(L, top);
+    lua_pushinteger(L, i);
   }
   return i == n + 1 ? n : NOT_AN_ARRAY;
 }
@@ -69,6 +76,7 @@ static int encode_array(struct encoder *e, int slot, lua_Integer n) {
   lua_Integer i;
   mp_encode_array_head(e, (size_t)n);
   i = array_scalars(e, slot, n);
+  lua_settop(e->L, top);
   if (i == NOT_AN_ARRAY) {
     e->at = e->body + start;
     return NOT_AN_ARRAY;
@@ -125,37 +133,43 @@ void mp_encode_step_stream(struct encoder *e) {
   frame_close(e, f);
 }
 
-/* Pushes keys and values; their number of pairs, or -1 (and nothing) if there are too many. */
-static int gather_pairs(lua_State *L, int slot, int top) {
-  int n = 0;
+/* Pushes keys and values, and writes them up to the first that is no scalar. Both are counted. Too
+** many pairs: 0. */
+static int gather_pairs(struct encoder *e, int slot, uint32_t *gathered, uint32_t *written) {
+  lua_State *L = e->L;
+  int at = lua_gettop(L) + 1;
+  uint32_t n = 0, done = 0;
   lua_pushnil(L);
-  while (lua_next(L, slot)) {
-    if (++n > GATHER) {
-      lua_settop(L, top);
-      return -1;
-    }
-    lua_pushvalue(L, -2);
+  for (; lua_next(L, slot); n += 2, at += 2) {
+    if (n == 2 * GATHER) return 0;
+    if (done == n && put_scalar(e, at, lua_type(L, at)))
+      done += 1 + (uint32_t)put_scalar(e, at + 1, lua_type(L, at + 1));
+    lua_pushvalue(L, at);
   }
-  return n;
+  *gathered = n;
+  *written = done;
+  return 1;
 }
 
 static int encode_map(struct encoder *e, int slot) {
-  lua_State *L = e->L;
-  int top = lua_gettop(L), n, i;
+  int top = lua_gettop(e->L);
+  uint32_t start = here(e), n, done;
   if (e->depth > DEEP) return encode_stream(e, slot, top);
-  n = gather_pairs(L, slot, top);
-  if (n < 0) return encode_stream(e, slot, top);
-  put_byte(e, WIRE_FIXMAP | (unsigned)n);
-  for (i = 1; i <= 2 * n; i++) {
-    if (!put_scalar(e, top + i, lua_type(L, top + i))) {
-      struct frame *f = mp_encode_frame(e, FRAME_PAIRS, top + 1, top);
-      f->i = (uint32_t)(i - 1);
-      f->n = (uint32_t)(2 * n);
-      return 0;
-    }
+  put_byte(e, WIRE_FIXMAP);
+  if (!gather_pairs(e, slot, &n, &done)) {
+    lua_settop(e->L, top);
+    e->at = e->body + start;
+    return encode_stream(e, slot, top);
   }
-  lua_settop(L, top);
-  return 1;
+  e->body[start] |= (unsigned char)(n / 2);
+  if (done == n) {
+    lua_settop(e->L, top);
+  } else {
+    struct frame *f = mp_encode_frame(e, FRAME_PAIRS, top + 1, top);
+    f->i = done;
+    f->n = n;
+  }
+  return done == n;
 }
 
 /* Values that stand on the stack from f->slot on. */
