@@ -17,7 +17,7 @@ FLAVOUR := $(filter-out build,$(notdir $(BUILD)))
 TEST_BUILD := $(if $(FLAVOUR),$(BUILD),build/test)
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wconversion -Wundef \
   -Wwrite-strings -Wcast-qual -Wpointer-arith -Wredundant-decls -Werror
-FLAGS := -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -pthread $(WARNINGS)
+FLAGS := -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -fno-plt -fvisibility=hidden -pthread $(WARNINGS)
 # What a build folder's name means. Every one but the plain build has the test code.
 SANITIZE_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SANITIZE_tsan := -fsanitize=thread
@@ -34,6 +34,9 @@ objects = $(patsubst src/%.c,$(BUILD)/%.o,$(call sources,$1))
 CORE_O := $(filter-out $(if $(FLAVOUR),,%/os_fault.o),$(call objects,core))
 CODEC_O := $(call objects,codec)
 BINDING_O := $(call objects,binding)
+# What a forked child runs stands together, in few pages: its first look at each costs a fault.
+CHILD_O := $(patsubst %,$(BUILD)/core/%.o,process process_end context proctab os_posix_signal os_posix os_linux_process bell handle object \
+  heap heap_small) $(BUILD)/binding/process.o
 LIBRARY_O := $(CORE_O) $(CODEC_O) $(BINDING_O) $(BUILD)/embed.o
 LUA_FILES := $(wildcard lua/multiprocessing/*.lua)
 OUTPUTS := $(BUILD)/multiprocessing/core.so $(BUILD)/libmultiprocessing.a $(BUILD)/libmultiprocessing.so
@@ -79,7 +82,7 @@ $(BUILD)/multiprocessing/core.so: $(CORE_O) $(CODEC_O) $(BINDING_O) tools/export
 	$(SAY)
 	@mkdir -p $(@D)
 	$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-z,nodelete,-z,now -Wl,--version-script=tools/exports.map \
-	  -o $@ $(filter %.o,$^) -pthread
+	  -o $@ $(CHILD_O) $(filter-out $(CHILD_O),$(filter %.o,$^)) -pthread
 $(BUILD)/libmultiprocessing.so: $(LIBRARY_O)
 	$(SAY)
 	$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-z,nodelete,-z,now -Wl,-soname,libmultiprocessing.so -o $@ $^ -pthread

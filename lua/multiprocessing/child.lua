@@ -23,7 +23,8 @@ local function own_frames(trace)
   return cut and trace:sub(1, cut - 1) or trace
 end
 
-local function describe(err)
+-- The message handler of a child's body.
+function child.describe(err)
   if is_interruption(err) then return " interrupted!" end
   return "\n" .. own_frames(debug.traceback(text_of(err), 2))
 end
@@ -51,13 +52,9 @@ function child.begin(...)
   if ... then randomseed(...) else core.reseed(randomseed) end
 end
 
-local function report(object, message)
+-- What is said of a body that failed, with what `describe` made of it.
+function child.report(object, message)
   io.stderr:write(("Process %s:%s\n"):format(object.name, message))
-end
-
--- Starts a child that runs body(object). Sets handle and pid in its state.
-function child.start(object, state, body)
-  core.process_start(state, state.name, state.daemon, body, describe, report, object)
 end
 
 return child

@@ -12,18 +12,16 @@ local process = {}
 
 local Process = class:extend("Process")
 
--- object -> {name, daemon, order (among those of its maker), owner (the maker's pid), authkey, target,
--- args, kwargs, handle, pid, exitcode, closed}
+-- object -> {class, name (nil: made of the others when it is asked for), daemon, order (among those of its
+-- maker), maker (the maker's state), owner (the maker's pid), authkey, target, args, kwargs, handle, pid,
+-- exitcode, closed, older, younger (among the maker's running children, as objects)}. As a process it also
+-- has {count (of the objects it made), youngest (of its running children), parent (an object, once somebody
+-- has asked)}; who stands for our parent is marked `is_parent`.
 local states = setmetatable({}, {__mode = "k"})
 
-local current       -- what this process is itself, as one of these objects
-local children = {} -- those that it has started, as keys
-local count = 0     -- of those that it has made
-local order         -- among those of its maker; nil in the first process
-local lineage       -- {lineage and order of its maker}; nil where that is the first process
-local prefix        -- of their numbers: "2:" in Process-2; nil: not asked for yet
-local starter       -- the name of who has started this process
-local parent        -- an object for that one, once somebody has asked
+-- A fork copies each page that its child writes. What a child has to know stands in its state before, and
+-- all that it writes here to become itself is this.
+local current -- what this process is itself, as one of these objects
 
 local function state_of(object)
   local s = states[object]
@@ -36,15 +34,25 @@ end
 
 -- ---- the object's fields ----
 
-local function name_of(object)
+local function class_name(object)
   return getmetatable(object).__name or "Process"
+end
+
+-- What stands before the numbers of a process's children: "2:" in Process-2.
+local function prefix_of(s)
+  return s.maker and prefix_of(s.maker) .. s.order .. ":" or ""
+end
+
+local function name_of(s)
+  if not s.name and s.order then s.name = s.class .. "-" .. prefix_of(s.maker) .. s.order end
+  return s.name
 end
 
 local function checked(object)
   local s = states[object]
   if not s and not Process:is(object) then raise("TypeError", "a Process expected, got " .. type(object)) end
   if not s or not s.owner then
-    raise("ProcessError", ("Process.init was not called by the init of %s"):format(name_of(object)))
+    raise("ProcessError", ("Process.init was not called by the init of %s"):format(class_name(object)))
   end
   if s.closed then raise("ValueError", "process object is closed") end
   return s
@@ -53,28 +61,48 @@ end
 -- Its state, for what only a started child's parent may ask.
 local function started(object, verb)
   local s = checked(object)
-  if s.parent then return s end
+  if s.is_parent then return s end
   if s.owner ~= core.getpid() then raise("ProcessError", ("can only %s a child process"):format(verb)) end
   if not s.handle then raise("ProcessError", ("can only %s a started process"):format(verb)) end
   return s
 end
 
--- The exit code, or nil while it runs. Once it is known, the object is no longer kept for it.
-local function poll(object, s)
-  if s.exitcode or not s.handle or s.owner ~= core.getpid() then return s.exitcode end
-  local code, known = s.handle:exit_code()
-  if not code then return nil end
+-- A child is kept until its exit code is known.
+local function keep(object, s)
+  local me = states[current]
+  s.older, me.youngest = me.youngest, object
+  if s.older then states[s.older].younger = object end
+end
+
+local function let_go(s)
+  local older, younger = s.older, s.younger
+  if older then states[older].younger = younger end
+  if younger then states[younger].older = older else states[current].youngest = older end
+  s.older, s.younger = nil, nil
+end
+
+local function ended(s, code, known)
   s.exitcode = code
-  children[object] = nil
-  if not known and not s.parent then
-    log.warning(("the exit code of %s (pid %d) is lost: something else has reaped it"):format(s.name, s.pid))
+  if not s.is_parent then
+    let_go(s)
+    if not known then
+      log.warning(("the exit code of %s (pid %d) is lost: something else has reaped it")
+        :format(name_of(s), s.pid))
+    end
   end
   return code
 end
 
+-- The exit code, or nil while it runs.
+local function poll(s)
+  if s.exitcode or not s.handle or s.owner ~= core.getpid() then return s.exitcode end
+  local code, known = s.handle:exit_code()
+  return code and ended(s, code, known)
+end
+
 local getters = {}
 
-function getters.name(object) return state_of(object).name end
+function getters.name(object) return name_of(state_of(object)) end
 function getters.daemon(object) return state_of(object).daemon or false end
 function getters.authkey(object) return state_of(object).authkey end
 
@@ -87,8 +115,8 @@ getters.ident = getters.pid
 function getters.exitcode(object)
   local s = state_of(object)
   if s.closed then raise("ValueError", "process object is closed") end
-  if s.parent then return nil end
-  return poll(object, s)
+  if s.is_parent then return nil end
+  return poll(s)
 end
 
 function getters.sentinel(object)
@@ -134,18 +162,18 @@ local SIGNALS = {[1] = "SIGHUP", [2] = "SIGINT", [3] = "SIGQUIT", [4] = "SIGILL"
 local function status_of(object, s)
   if object == current then return "started" end
   if not s.handle then return "initial" end
-  if s.parent then return s.handle:join(0) and "stopped" or "started" end
-  local code = poll(object, s)
+  if s.is_parent then return s.handle:join(0) and "stopped" or "started" end
+  local code = poll(s)
   if not code then return s.owner == core.getpid() and "started" or "unknown" end
   return "stopped exitcode=" .. (code < 0 and SIGNALS[-code] and "-" .. SIGNALS[-code] or code)
 end
 
 local function show(object)
   local s = state_of(object)
-  local words = {("<%s name='%s'"):format(name_of(object), s.name)}
+  local words = {("<%s name='%s'"):format(class_name(object), name_of(s))}
   if s.closed then return words[1] .. " closed>" end
   if object.pid then words[#words + 1] = ("pid=%d"):format(object.pid) end
-  if s.owner and not s.parent then words[#words + 1] = ("parent=%d"):format(s.owner) end
+  if s.owner and not s.is_parent then words[#words + 1] = ("parent=%d"):format(s.owner) end
   words[#words + 1] = status_of(object, s)
   if s.daemon then words[#words + 1] = "daemon" end
   return table.concat(words, " ") .. ">"
@@ -170,23 +198,20 @@ equip(Process)
 
 -- ---- what a process is made of ----
 
-local function prefix_of(number, before)
-  if not number then return "" end
-  return (before and prefix_of(before.order, before.lineage) or "") .. number .. ":"
-end
+local NOTHING <const> = {}
 
--- One table of its final size: less for a fork's child to copy.
+-- One table of its final size: less to copy after a fork.
 function Process:init(...)
-  prefix = prefix or prefix_of(order, lineage)
   local target, name, args, kwargs, daemon = core.process_options(...)
-  local before, of = states[self] or {}, states[current]
-  count = count + 1
+  local before, me = states[self] or NOTHING, states[current]
+  me.count = me.count + 1
   if daemon == nil then daemon = before.daemon end
-  if daemon == nil then daemon = of.daemon end
+  if daemon == nil then daemon = me.daemon end
   states[self] = {
-    name = name or before.name or name_of(self) .. "-" .. prefix .. count,
-    daemon = daemon, order = count, owner = core.getpid(), authkey = before.authkey or of.authkey,
-    target = target, args = args, kwargs = kwargs, handle = nil, pid = nil, exitcode = nil,
+    class = class_name(self), name = name or before.name, daemon = daemon, order = me.count, maker = me,
+    owner = core.getpid(),
+    authkey = before.authkey or me.authkey, target = target, args = args, kwargs = kwargs,
+    handle = nil, pid = nil, exitcode = nil, older = nil, younger = nil, count = 0,
   }
 end
 
@@ -201,31 +226,28 @@ end
 
 -- ---- start ----
 
--- What the child does, which is a copy of this process yet. It writes as little as it can: each page
--- that it writes has to be copied.
-local function become(object, ...)
-  if order then lineage = {order = order, lineage = lineage} end
-  order, prefix, count = states[object].order, nil, 0
-  starter, parent, current = states[current].name, nil, object
-  if next(children) then children = {} end
-  child.begin(...)
-end
-
 -- At the end of run, however it ends.
 local ending = setmetatable({}, {__close = function(_, err)
   local module = package.loaded["multiprocessing.ending"]
   if module then module.run(err) end
 end})
 
+-- What the child does, which is a copy of this process yet.
 local function live(object, ...)
-  become(object, ...)
+  current = object
+  child.begin(...)
   local _ <close> = ending
   object:run()
 end
 
+-- Notes who has ended, the youngest first; what nobody has an object of is C's.
 local function reap()
-  for object in pairs(children) do poll(object, states[object]) end
-  core.process_reap()
+  local object = states[current].youngest
+  while object do
+    local s = states[object]
+    object = s.older
+    poll(s)
+  end
 end
 
 -- A plain interpreter waits for its children at its end; another host asks for that itself.
@@ -269,32 +291,33 @@ function Process:start()
     raise("ProcessError", "can only start a process object created by current process")
   end
   process.prepare_fork()
-  child.start(self, s, live)
+  s.handle, s.pid = core.process_start(s.name or s.class, s.name and 0 or s.order, prefix_of(s.maker),
+    s.daemon, live, child.describe, child.report, self)
   s.target, s.args, s.kwargs = nil, nil, nil
-  children[self] = true
+  keep(self, s)
 end
 
 -- ---- a started one ----
 
 function Process:join(timeout)
   local s = started(self, "join")
-  if not s.handle:join(timeout) then return false end
-  poll(self, s)
-  return true
+  local ready, code, known = s.handle:join(timeout)
+  if ready and not s.exitcode then ended(s, code, known) end
+  return ready
 end
 
 function Process:is_alive()
   local s = checked(self)
   if self == current then return true end
-  if s.parent then return not s.handle:join(0) end
+  if s.is_parent then return not s.handle:join(0) end
   if s.owner ~= core.getpid() then raise("ProcessError", "can only test a child process") end
-  return s.handle ~= nil and poll(self, s) == nil
+  return s.handle ~= nil and poll(s) == nil
 end
 
 local function signalling(verb, number)
   return function(self)
     local s = started(self, verb)
-    if s.parent then raise("ProcessError", ("can only %s a child process"):format(verb)) end
+    if s.is_parent then raise("ProcessError", ("can only %s a child process"):format(verb)) end
     s.handle:signal(number)
   end
 end
@@ -307,7 +330,7 @@ function Process:close()
   local s = states[self]
   if s and s.closed then return end
   s = checked(self)
-  if self == current or s.handle and not s.exitcode and poll(self, s) == nil then
+  if self == current or s.handle and not s.exitcode and poll(s) == nil then
     raise("ValueError",
       "Cannot close a process while it is still running. You should first call join() or terminate().")
   end
@@ -322,7 +345,7 @@ local MainProcess = Process:extend("_MainProcess")
 
 current = setmetatable({}, MainProcess)
 states[current] = {name = "MainProcess", owner = core.getppid(), daemon = false,
-  authkey = core.random_bytes(32)}
+  authkey = core.random_bytes(32), count = 0}
 
 local ParentProcess = Process:extend("_ParentProcess")
 
@@ -330,19 +353,25 @@ function process.current_process() return current end
 
 -- Who has started this process by start(), or nil.
 function process.parent_process()
-  if parent then return parent end
+  local me = states[current]
+  if me.parent then return me.parent end
   local handle = core.process_parent()
   if not handle then return nil end
-  parent = setmetatable({}, ParentProcess)
-  states[parent] = {name = starter, owner = core.getpid(), handle = handle, pid = handle:pid(),
-    parent = true}
+  local parent = setmetatable({}, ParentProcess)
+  states[parent] = {name = name_of(me.maker), owner = core.getpid(), handle = handle, pid = handle:pid(),
+    is_parent = true}
+  me.parent = parent
   return parent
 end
 
 function process.active_children()
   reap()
-  local list = {}
-  for object in pairs(children) do list[#list + 1] = object end
+  core.process_reap()
+  local list, object = {}, states[current].youngest
+  while object do
+    list[#list + 1] = object
+    object = states[object].older
+  end
   table.sort(list, function(a, b) return states[a].order < states[b].order end)
   return list
 end
@@ -350,13 +379,15 @@ end
 -- For a pool that starts so many workers: what each of them calls with its number, to become a
 -- process of its own.
 function process.worker_maker(workers)
-  local creator, first = core.getpid(), count
-  count = first + workers
+  local creator, me = core.getpid(), states[current]
+  local first = me.count
+  me.count = first + workers
   return function(number)
     local worker = setmetatable({}, Process)
-    states[worker] = {name = "ForkPoolWorker-" .. first + number, daemon = false, owner = creator,
-      order = first + number, authkey = states[current].authkey}
-    become(worker)
+    states[worker] = {name = "ForkPoolWorker-" .. first + number, daemon = false, owner = creator, maker = me,
+      order = first + number, authkey = me.authkey, count = 0}
+    current = worker
+    child.begin()
   end
 end
 
@@ -365,14 +396,14 @@ function process.fork()
   reap()
   settle()
   warn_of_threads()
-  local s = {}
-  if not core.process_start(s) then
-    children = {}
+  local handle, pid = core.process_start()
+  if not handle then
+    states[current].youngest = nil
     core.reseed(math.randomseed)
     return 0
   end
-  s.handle:close()
-  return s.pid
+  handle:close()
+  return pid
 end
 
 -- For a program that is frozen into an executable; nothing to do here.

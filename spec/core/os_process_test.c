@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <wchar.h>
 
 #include "../../src/core/clock.h"
 #include "../../src/core/os.h"
@@ -426,4 +427,42 @@ TEST(a_zombie_says_how_it_ended) {
   CHECK_EQ(waitpid(exits, NULL, 0), exits);
   CHECK_EQ(waitpid(killed, NULL, 0), killed);
   CHECK_EQ(mp_os_zombie_status(exits, 0, &status), -ESRCH);
+}
+
+/* ---- buffered output ---- */
+
+static size_t written(FILE *f) {
+  struct stat s;
+  CHECK_EQ(fstat(fileno(f), &s), 0);
+  return (size_t)s.st_size;
+}
+
+static void flush_writes_what_waits(void) {
+  FILE *narrow = tmpfile(), *wide = tmpfile();
+  CHECK(narrow != NULL && wide != NULL);
+  CHECK(fputs("text", narrow) >= 0);
+  mp_os_flush();
+  CHECK_EQ(written(narrow), 4);
+  mp_os_flush();
+  CHECK_EQ(written(narrow), 4);
+  CHECK(fputws(L"wide", wide) >= 0);
+  mp_os_flush();
+  CHECK_EQ(written(wide), 4);
+  fclose(narrow);
+  fclose(wide);
+}
+
+TEST(what_waits_in_any_stream_is_written) { flush_writes_what_waits(); }
+
+static void *rest(void *arg) {
+  (void)arg;
+  test_sleep(600);
+  return NULL;
+}
+
+TEST(what_waits_is_written_beside_other_threads) {
+  pthread_t thread;
+  CHECK_EQ(pthread_create(&thread, NULL, rest, NULL), 0);
+  CHECK_EQ(pthread_detach(thread), 0);
+  flush_writes_what_waits();
 }

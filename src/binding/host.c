@@ -48,7 +48,8 @@ static int host_monotonic(lua_State *L) {
 }
 
 static int host_getpid(lua_State *L) {
-  lua_pushinteger(L, mp_os_pid());
+  const struct mp_context *c = mp_lua_state_of(L)->context;
+  lua_pushinteger(L, c != NULL && mp_context_valid(c) ? c->pid : mp_os_pid());
   return 1;
 }
 

@@ -131,7 +131,7 @@ static void context_open(lua_State *L, struct mp_lua_state *s) {
 
 struct mp_context *mp_lua_context(lua_State *L) {
   struct mp_lua_state *s = mp_lua_state_of(L);
-  s->running = L;
+  if (s->running != L) s->running = L; /* a store can cost a fork the copy of a page */
   if (s->context == NULL) context_open(L, s);
   if (!mp_context_valid(s->context))
     mp_lua_raise(L, "ProcessError", "this handle belongs to process %d; a child that was forked by foreign "

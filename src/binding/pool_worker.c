@@ -281,7 +281,7 @@ static void run_task(struct worker *w) {
     drop_kept(L, KEPT_TRACEBACK);
   }
   if (w->trailer.form != FORM_CALL) drop_kept(L, KEPT_ITEMS);
-  fflush(NULL);
+  mp_os_flush();
 }
 
 static int interrupted(lua_State *L) {

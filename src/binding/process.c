@@ -25,7 +25,7 @@ static const char process_type[] = "multiprocessing.process";
 
 static _Noreturn int process_end(struct mp_lua_state *s, int status) {
   if (s->context != NULL && mp_context_valid(s->context)) mp_process_exit(s->context, status);
-  fflush(NULL);
+  mp_os_flush();
   mp_os_exit(status);
 }
 
@@ -91,7 +91,8 @@ static void child_born(void *state) {
   child.main_hook = child.body != child.main ? hook_take(child.main) : child.body_hook;
 }
 
-enum { STATE = 1, NAME, DAEMON, BODY, HANDLER, REPORT, OBJECT }; /* arguments of process_start */
+/* arguments of process_start */
+enum { NAME = 1, NUMBER, PREFIX, DAEMON, BODY, HANDLER, REPORT, OBJECT };
 
 /* Calls body(object, two random numbers) as xpcall does with the handler, then, if it failed,
 ** report(object, message), and ends this process. Nothing gets out of it. */
@@ -132,15 +133,24 @@ static void start_failed(lua_State *L, int r) {
   mp_lua_result(L, r, "starting a process");
 }
 
-/* process_start(state, name, daemon, body, handler, report, object): sets handle and pid in the table
-** `state` and gives true; the child runs the body and never comes back. Without a body it is a bare
-** fork, and the child gets false. */
+/* The name for the process table: `name`, or, with a number, name-prefixnumber, cut where the table's
+** names end. It is put together here because a string of Lua's would be another page to write. */
+static const char *start_name(lua_State *L, char text[MP_SLOT_NAME]) {
+  const char *name = luaL_optstring(L, NAME, NULL);
+  int number = (int)luaL_optinteger(L, NUMBER, 0);
+  if (number == 0) return name;
+  (void)snprintf(text, MP_SLOT_NAME, "%s-%s%d", name, luaL_checkstring(L, PREFIX), number);
+  return text;
+}
+
+/* process_start(name, number, prefix, daemon, body, handler, report, object): handle and pid; the child
+** runs the body and never comes back. Without a body it is a bare fork, and the child gets nothing. */
 static int process_start(lua_State *L) {
   struct mp_context *c = mp_lua_context(L);
+  char name[MP_SLOT_NAME];
   lua_settop(L, OBJECT);
   luaL_checkstack(L, 8, NULL);
-  luaL_checktype(L, STATE, LUA_TTABLE);
-  mp_process_options o = {luaL_optstring(L, NAME, NULL), lua_toboolean(L, DAEMON), lua_isnil(L, BODY),
+  mp_process_options o = {start_name(L, name), lua_toboolean(L, DAEMON), lua_isnil(L, BODY),
                           child_interrupted, child_born, mp_lua_state_of(L)};
   struct process *u = process_new(L);
   mp_process *p;
@@ -150,14 +160,10 @@ static int process_start(lua_State *L) {
   if (r == MP_LOST) mp_os_exit(255); /* the child of a parent that has ended before it began */
   if (r != 0) start_failed(L, r);
   if (p == NULL && !o.copy) child_run(L, seed);
+  if (p == NULL) return 0;
   u->handle = p;
-  lua_pushboolean(L, p != NULL);
-  if (p == NULL) return 1;
   lua_pushinteger(L, mp_process_id(p));
-  lua_setfield(L, STATE, "pid");
-  lua_insert(L, -2);
-  lua_setfield(L, STATE, "handle");
-  return 1;
+  return 2;
 }
 
 /* process_exit(status): of a child. */
@@ -205,22 +211,12 @@ void mp_lua_process_end(struct mp_lua_state *s) {
 static struct process *process_check(lua_State *L) {
   struct process *u = (struct process *)luaL_checkudata(L, 1, process_type);
   if (u->handle == NULL) mp_lua_raise(L, "ValueError", "process object is closed");
-  mp_lua_state_of(L)->running = L;
+  struct mp_lua_state *s = mp_lua_state_of(L);
+  if (s->running != L) s->running = L;
   return u;
 }
 
-static int process_join(lua_State *L) {
-  struct process *u = process_check(L);
-  mp_deadline until = mp_lua_timeout(L, 2);
-  int r;
-  do r = mp_process_join(u->handle, until);
-  while (r == MP_INTERRUPTED && mp_lua_interrupt(L));
-  lua_pushboolean(L, r == 0);
-  if (r != MP_TIMEOUT) mp_lua_result(L, r, "join");
-  return 1;
-}
-
-/* nothing while it runs; the exit code; or 255 and false when nobody knows it. */
+/* nothing while it runs; the exit code, and whether it is known: else it is 255. */
 static int process_exit_code(lua_State *L) {
   struct process *u = process_check(L);
   int code = 255, r = mp_process_exit_code(u->handle, &code);
@@ -229,6 +225,19 @@ static int process_exit_code(lua_State *L) {
   lua_pushinteger(L, code);
   lua_pushboolean(L, r == 0);
   return 2;
+}
+
+/* join([timeout]): false, or true and what exit_code gives. */
+static int process_join(lua_State *L) {
+  struct process *u = process_check(L);
+  mp_deadline until = mp_lua_timeout(L, 2);
+  int r;
+  do r = mp_process_join(u->handle, until);
+  while (r == MP_INTERRUPTED && mp_lua_interrupt(L));
+  lua_pushboolean(L, r == 0);
+  if (r == MP_TIMEOUT) return 1;
+  mp_lua_result(L, r, "join");
+  return 1 + process_exit_code(L);
 }
 
 static int process_signal(lua_State *L) {

@@ -12,7 +12,7 @@
 #define MP_LAYOUT_VERSION 1u
 
 /* Which layer a region belongs to; the order is the order in memory. */
-enum mp_region { MP_REGION_SLOTS, MP_REGION_OBJECTS, MP_REGION_HEAP, MP_REGION_DATA, MP_REGIONS };
+enum mp_region { MP_REGION_OBJECTS, MP_REGION_SLOTS, MP_REGION_HEAP, MP_REGION_DATA, MP_REGIONS };
 
 /* shared; fixed after creation, except where said */
 struct mp_arena_header {

@@ -23,7 +23,8 @@
 
 #define SCAN_EVERY INT64_C(100000000) /* 100 ms */
 
-/* private; this process's session */
+/* private; this process's session. The first context is part of it: a fork copies each page that parent or
+** child writes, and these are written by every fork. */
 static struct {
   pthread_mutex_t lock;
   struct mp_arena arena;
@@ -32,7 +33,12 @@ static struct {
   uint32_t generation; /* how many forks led here, plus 1; what *guard should be */
   bool handlers;       /* pthread_atfork was called */
   uint32_t processors; /* that we may use; with more than one a short wait may pay */
-} session = {.lock = PTHREAD_MUTEX_INITIALIZER};
+  void *forking;       /* the thread whose fork the handlers are in */
+  bool taken;          /* `first` is some context's memory */
+  struct mp_context first;
+} session MP_ALIGNED(1024) = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+_Static_assert(sizeof session <= 1024, "the session is on one page");
 
 static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
 
@@ -173,6 +179,7 @@ static bool context_follows(const struct mp_context *c) {
 
 static void handler_prepare(void) {
   pthread_mutex_lock(&session.lock);
+  session.forking = (void *)pthread_self();
   for (struct mp_context *c = session.contexts; c != NULL; c = c->next)
     if (c->child == 0 && context_follows(c)) (void)fork_prepare(c); /* failed: invalid there */
 }
@@ -201,7 +208,7 @@ static void handler_child(void) {
   session.generation++;
   *session.guard = session.generation;
   for (struct mp_context *c = session.contexts; c != NULL; c = c->next)
-    if (c->child != 0 && c->owner == (void *)pthread_self()) context_follow(c);
+    if (c->child != 0 && c->owner == session.forking) context_follow(c);
 }
 
 int mp_context_fork(struct mp_context *c, bool tracked, int *pid, uint32_t *child) {
@@ -240,8 +247,8 @@ static uint32_t layout_signature(void) {
 static int session_create(const struct mp_context_options *o) {
   struct mp_arena_options a = {o->space, o->memory, layout_signature(), {0}};
   mp_arena_choose(&a);
-  a.region[MP_REGION_SLOTS] = mp_proctab_bytes();
   a.region[MP_REGION_OBJECTS] = mp_objects_bytes();
+  a.region[MP_REGION_SLOTS] = mp_proctab_bytes();
   a.region[MP_REGION_HEAP] = mp_heap_bytes(a.size);
   int r = mp_arena_create(&a, &session.arena);
   if (r != 0) return r;
@@ -302,16 +309,29 @@ static int session_join(const struct mp_context_options *o, struct mp_context *c
   return 0;
 }
 
-int mp_context_open(const struct mp_context_options *o, struct mp_context **out) {
-  struct mp_context *c = calloc(1, sizeof *c);
-  if (c == NULL) return -ENOMEM;
-  pthread_mutex_lock(&session.lock);
-  int r = session_join(o, c);
-  pthread_mutex_unlock(&session.lock);
-  if (r != 0) {
+/* Zeroed memory for a context; under the session's lock, as the next. */
+static struct mp_context *context_new(void) {
+  if (session.taken) return calloc(1, sizeof(struct mp_context));
+  session.taken = true;
+  return &session.first;
+}
+
+static void context_free(struct mp_context *c) {
+  if (c != &session.first) {
     free(c);
-    return r;
+    return;
   }
+  session.first = (struct mp_context){.slot = NULL};
+  session.taken = false;
+}
+
+int mp_context_open(const struct mp_context_options *o, struct mp_context **out) {
+  pthread_mutex_lock(&session.lock);
+  struct mp_context *c = context_new();
+  int r = c == NULL ? -ENOMEM : session_join(o, c);
+  if (c != NULL && r != 0) context_free(c);
+  pthread_mutex_unlock(&session.lock);
+  if (r != 0) return r;
   *out = c;
   return 0;
 }
@@ -331,9 +351,9 @@ struct mp_context *mp_context_close(struct mp_context *c) {
   }
   pthread_mutex_lock(&session.lock);
   session_leave(c);
-  pthread_mutex_unlock(&session.lock);
   mp_handles_close(c);
-  free(c);
+  context_free(c);
+  pthread_mutex_unlock(&session.lock);
   return NULL;
 }
 

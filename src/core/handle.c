@@ -319,8 +319,9 @@ static struct mp_handle_entry *child_entry(const struct mp_context *c, struct mp
 int mp_handles_copy(struct mp_context *c, struct mp_slot *child) {
   struct mp_handles *b = c->handles;
   struct registry *r = registry_of(c);
-  free(b->child_block);
-  b->child_block = b->blocks == 0 ? NULL : malloc(b->blocks * sizeof *b->child_block);
+  if (b->child_block != NULL) free(b->child_block); /* nothing is stored where there is nothing */
+  if (b->child_block != NULL || b->blocks != 0)
+    b->child_block = b->blocks == 0 ? NULL : malloc(b->blocks * sizeof *b->child_block);
   if (b->blocks != 0 && b->child_block == NULL) return -ENOMEM;
   for (uint32_t i = 0; i < b->blocks; i++) {
     int e = chain_grow(c, child, &b->child_block[i]);

@@ -189,6 +189,10 @@ int mp_os_stdin_state(void);
 /* Is that descriptor a terminal? */
 int mp_os_is_terminal(int fd);
 
+/* fflush(NULL), which costs a fork's parent and child some page faults; not called where it is known
+** that no stream has anything to write. */
+void mp_os_flush(void);
+
 /* Is there buffered output on one of the standard streams? */
 int mp_os_output_pending(void);
 

@@ -34,6 +34,8 @@
 #define MADV_WIPEONFORK 18
 #endif
 
+#define FAULT_WINDOW 65536u /* the kernel's fault-around, as it is unless somebody has set it */
+
 /* ---- the file ---- */
 
 /* Kernels from 6.3 on log a warning unless told whether a memfd may be executed; older ones
@@ -107,10 +109,21 @@ int mp_os_punch(int fd, uint64_t offset, uint64_t length) {
 
 /* ---- mappings ---- */
 
+static void *map_at(uintptr_t wish, int fd, size_t size) {
+  return mmap((void *)wish, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+}
+
+/* A fault of a child brings the pages of an aligned window with it; so the first ones begin with one. */
+static void *map_aligned(int fd, size_t size) {
+  void *at = map_at(0, fd, size);
+  uintptr_t found = (uintptr_t)at;
+  if (at == MAP_FAILED || found % FAULT_WINDOW == 0) return at;
+  (void)munmap(at, size);
+  return map_at(found - found % FAULT_WINDOW, fd, size); /* a wish; any other place will do */
+}
+
 int mp_os_map(int fd, size_t size, void **base) {
-  const int flags = MAP_SHARED | MAP_NORESERVE;
-  void *at = MP_CALL(0) < 0 ? MAP_FAILED
-                            : mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+  void *at = MP_CALL(0) < 0 ? MAP_FAILED : map_aligned(fd, size);
   if (at == MAP_FAILED) return -errno;
   (void)MP_TRY(dontdump, madvise(at, size, MADV_DONTDUMP));   /* benign: only cores are larger */
   *base = at;

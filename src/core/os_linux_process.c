@@ -233,11 +233,36 @@ int mp_os_parent_death_signal(int sig) {
 /* glibc from 2.32 on; elsewhere it is not there. True: certainly one thread. */
 extern char __libc_single_threaded __attribute__((weak));
 
+static bool single_threaded(void) {
+  return &__libc_single_threaded != NULL && __libc_single_threaded;
+}
+
 int mp_os_threads(void) {
   struct stat s;
-  if (&__libc_single_threaded != NULL && __libc_single_threaded) return 1;
+  if (single_threaded()) return 1;
   if (MP_TRY(proc, stat("/proc/self/task", &s)) < 0 || s.st_nlink < 3) return 0;
   return (int)s.st_nlink - 2; /* a folder for each, and . and .. */
+}
+
+#ifdef __GLIBC__
+extern FILE *_IO_list_all __attribute__((weak)); /* all open streams; glibc's, by its ABI */
+
+/* What fflush would look at, without its locks: they are not needed while there is one thread. A wide
+** stream keeps its text elsewhere. */
+static bool output_waits(void) {
+  if (&_IO_list_all == NULL || !single_threaded()) return true;
+  for (const FILE *f = _IO_list_all; f != NULL; f = f->_chain)
+    if (f->_mode > 0 || f->_IO_write_ptr > f->_IO_write_base) return true;
+  return false;
+}
+#else
+static bool output_waits(void) {
+  return true;
+}
+#endif
+
+void mp_os_flush(void) {
+  if (output_waits()) fflush(NULL);
 }
 
 int mp_os_executable(char *path, size_t size) {

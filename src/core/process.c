@@ -16,7 +16,6 @@
 #include "process.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -285,7 +284,7 @@ static int process_fork(struct mp_context *c, struct mp_process *p, struct birth
   struct mp_os_mask mask;
   int pid = -1;
   uint32_t tag = 0;
-  fflush(NULL);
+  mp_os_flush();
   mp_os_signals_block(&mask);
   int r = mp_context_fork(c, true, &pid, &tag);
   if (r == 0 && pid == 0 && !mp_context_valid(c)) r = MP_LOST;

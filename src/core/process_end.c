@@ -10,7 +10,6 @@
 ** Death: who dies in here leaves what any dead parent leaves.
 */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "clock.h"
@@ -52,7 +51,7 @@ static int children_wait(struct mp_context *c, enum group group, mp_deadline unt
 }
 
 void mp_process_finish(mp_context *c) {
-  fflush(NULL);
+  mp_os_flush();
   if (mp_process_reap(c) == 0) return;
   /* nobody is left who would do something else with Ctrl-C than end */
   mp_os_signal_reset(MP_OS_INTERRUPT);
@@ -67,7 +66,7 @@ void mp_process_finish(mp_context *c) {
 
 void mp_process_exit(mp_context *c, int status) {
   mp_process_finish(c);
-  fflush(NULL);
+  mp_os_flush();
   if (mp_context_valid(c)) mp_context_end(c, status & 255);
   mp_os_exit(status);
 }
