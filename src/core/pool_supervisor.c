@@ -92,18 +92,25 @@ static bool workers_wanted(const struct watch *w) {
   return state == MP_POOL_OPEN || (state == MP_POOL_CLOSED && w32_get(&p->todo) != MP_NONE);
 }
 
+/* Counts a start, or takes it back. Before the worker runs, so that whoever has a result of its has
+** its start in the figures. */
+static void started_add(struct watch *w, int n) {
+  w->started += (uint32_t)n;
+  if (w->started >= w->seats) w64_put(&pool_of(w->pool)->restarted, w->started - w->seats);
+}
+
 /* Fills a seat. 1: this is the worker. */
 static int seat_fill(struct watch *w, uint32_t i) {
   struct pool *p = pool_of(w->pool);
   mp_process_options o = {
     .name = "pool worker", .daemon = 1, .interrupt = interrupt_note};
   (void)w32_add(&p->unready, 1);
+  started_add(w, 1);
   int r = mp_process_start(w->c, &o, &w->seat[i]);
+  if (r != 0) started_add(w, -1);
   if (r != 0) return r;
-  w->started++;
   if (w->seat[i] == NULL) return 1;
   w32_put(&p->worker_count, seats_taken(w));
-  if (w->started > w->seats) w64_put(&p->restarted, w->started - w->seats);
   return 0;
 }
 
