@@ -29,6 +29,7 @@ CC := clang
 endif
 COMPILE = $(CC) $(FLAGS) $(DEFINES) $(SANITIZE) $(CFLAGS) -MMD -MP
 
+comma := ,
 sources = $(wildcard src/$1/*.c)
 objects = $(patsubst src/%.c,$(BUILD)/%.o,$(call sources,$1))
 CORE_O := $(filter-out $(if $(FLAVOUR),,%/os_fault.o),$(call objects,core))
@@ -100,9 +101,11 @@ define test_program
 $(BUILD)/spec/$1: $2 $(CORE_O) $(if $(findstring _lua_,$1),$(CODEC_O))
 	$$(SAY)
 	@mkdir -p $$(@D)
-	$$(COMPILE) -MF $$@.d -I. $(if $(findstring _lua_,$1),-I$(LUA_INCDIR)) -o $$@ $$(filter %.c %.o,$$^) \
+	$$(COMPILE) -MF $$@.d -I. $(if $(findstring _lua_,$1),-I$(LUA_INCDIR)) -o $$@ $$(filter %.c %.o,$$^) $$(LDFLAGS) \
 	  $(if $(findstring _lua_,$1),$(LUA_LIBS)) -lm
 endef
+$(CRASH_TESTS): private LDFLAGS += $(patsubst %,-Wl$(comma)--wrap=mp_%,\
+  heap_reserve os_commit os_punch os_zombie_status)
 $(foreach f,$(wildcard spec/core/*_test.c spec/core/*_crash.c),$(eval $(call test_program,$(basename $(notdir $f)),$f)))
 $(foreach f,$(wildcard spec/crash/*.c),$(eval $(call test_program,crash/$(basename $(notdir $f)),$f)))
 $(foreach f,$(wildcard spec/step/*.c),$(eval $(call test_program,step/$(basename $(notdir $f)),$f)))
@@ -162,6 +165,8 @@ crash: build/run   ## crash enumeration, single-step kills, then torture for SEC
 	@$(MAKE) -s step-programs BUILD=build
 	@SECONDS=$(SECONDS) SEED=$(SEED) $(CHECK) $(call named,$(STEPS)) \
 	  $(patsubst $(BUILD)/%,build/test/%,$(call named,$(CRASH_TESTS) $(TORTURES)))
+	@cat /dev/null $(patsubst %,$(BUILD)/log/%.log,$(notdir $(call named,$(CRASH_TESTS)))) \
+	  | awk -v every=$${CRASH_EVERY:-1} -f tools/crash_total.awk
 fuzz: build/run   ## the decoder and the attach check under libFuzzer, for SECONDS= in all
 	@$(MAKE) -s fuzzers BUILD=build/fuzz
 	@SECONDS=$(SECONDS) SEED=$(SEED) $(CHECK) $(patsubst $(BUILD)/%,build/fuzz/%,$(call named,$(FUZZERS)))

@@ -5,15 +5,18 @@
 ** V forks G. A plan says in which of the two the stores are counted and in what part of its life.
 ** All of them hold the end of a pipe, so that T knows when the last one is gone. After each world
 ** T repairs, and everything must be as before: its own slot, one holder for each object.
+**
+** Each first death is that of a real process. What the dead leave is a picture, from which one after
+** the other repairs and dies at another store: processes too where the plan says so.
 */
 #include <signal.h>
 
-#include "../../src/core/context.h"
+#include "../../src/core/object_layout.h"
 #include "../../src/core/os.h"
-#include "test.h"
+#include "crash.h"
 
 struct family {
-  struct mp_context *c;
+  struct mp_context *c, *rescuer; /* T's own, and who repairs where that is no process */
   int alive[2]; /* a pipe: who has its end is alive */
   int handles;
 };
@@ -26,7 +29,7 @@ struct plan {
   void (*in_child)(struct family *f);                         /* G */
   bool counts_child;  /* the stores of G, else those of V */
   bool counts_fork;   /* from the fork on, else from in_parent or in_child on */
-  long repair_step;   /* each so manieth store of the repair is died at, too */
+  bool processes;     /* those who repair are processes of their own */
 };
 
 static _Thread_local long stores_left;
@@ -118,34 +121,57 @@ static void judge(const struct plan *k, struct family *f, long n, long m) {
     test_fail(__FILE__, __LINE__, "%s, store %ld, repair %ld: %s", k->name, n, m, wrong);
 }
 
-/* One world. Gives whether the victim got through. */
-static bool world(const struct plan *k, struct family *f, long n, long m, bool *repaired) {
+/* Real deaths. Gives whether the victim got through. */
+static bool family_dies(const struct plan *k, struct family *f, long n) {
   int status, pid;
   CHECK_EQ(pipe(f->alive), 0);
   pid = fork_from(f);
   if (pid == 0) victim(k, f, n);
   CHECK_EQ(waitpid(pid, &status, 0), pid);
   wait_for_all(f);
-  if (m > 0) *repaired = repair_dies(f, m);
-  judge(k, f, n, m);
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* The same as repair_dies without a process. */
+static bool rescuer_dies(struct family *f, long m) {
+  bool repaired = crash_run(NULL, NULL, f->rescuer, m);
+  crash_abandon(f->c, f->rescuer);
+  return repaired;
+}
+
+/* The worlds of the n-th store: how many. */
+static long worlds(const struct plan *k, struct family *f, long n, bool *done) {
+  long count = 1, every = crash_every();
+  lab_put_back(BEFORE);
+  *done = family_dies(k, f, n);
+  lab_take(AFTER);
+  judge(k, f, n, 0);
+  lab_put_back(AFTER);
+  if (!k->processes) f->rescuer = crash_context();
+  lab_take(AFTER);
+  for (long m = crash_first_repair(n, every);; m += every, count++) {
+    bool repaired = k->processes ? repair_dies(f, m) : rescuer_dies(f, m);
+    judge(k, f, n, m);
+    if (repaired) return count + 1;
+    lab_put_back(AFTER);
+  }
+}
+
 static void enumerate(const struct plan *k) {
+  static struct family f;
   struct mp_context_options o = {.memory = 64 << 20, .space = 128 << 20};
-  struct family f = {.handles = k->handles};
-  long n = 0, worlds = 0;
+  long n = 0, sum = 0;
+  f.handles = k->handles;
   CHECK_EQ(mp_context_open(&o, &f.c), 0);
   for (int i = 0; i < k->handles; i++) CHECK_EQ(mp_lock_new(f.c, &locks[i]), 0);
-  for (bool done = false; !done;) {
-    bool repaired = false;
-    done = world(k, &f, ++n, 0, &repaired);
-    worlds++;
-    for (long m = 1 + n % k->repair_step; !repaired; m += k->repair_step, worlds++)
-      (void)world(k, &f, n, m, &repaired);
-  }
-  printf("crash: %s: %ld stores, %ld worlds\n", k->name, n - 1, worlds);
+  lab_begin(f.c);
+  lab_take(BEFORE);
+  for (bool done = false; !done;) sum += worlds(k, &f, ++n, &done);
+  lab_end();
+  if (f.rescuer != NULL) f.rescuer->guard_value = 0;
+  mp_context_close(f.rescuer);
   mp_context_close(f.c);
+  crash_report(k->name, n - 1, sum, 0);
 }
 
 /* ---- what they do ---- */
@@ -197,23 +223,30 @@ static void end_orderly(struct family *f) {
 }
 
 #define FORK_TEST(name, ...) \
-  LONG_TEST(name, 240) { enumerate(&(struct plan){__VA_ARGS__}); }
+  LONG_TEST(name, 240) { static const struct plan k = {__VA_ARGS__}; enumerate(&k); }
+
+#define SOME ((int)MP_SLOT_HANDLES + 1)                    /* handles: more than a slot has room for */
+#define MANY ((int)(MP_SLOT_HANDLES + ENTRIES_IN_BLOCK + 1)) /* more than a slot and a block have */
 
 FORK_TEST(a_parent_dies_in_prepare, "fork, the parent, 2 handles", 2, true, just_wait, nothing, false,
-          true, 3)
-FORK_TEST(a_parent_of_40_handles_dies_in_prepare, "fork, the parent, 40 handles", 40, true, just_wait,
-          nothing, false, true, 251)
+          true, true)
+FORK_TEST(a_parent_of_some_handles_dies_in_prepare, "fork, the parent, some handles", SOME, true,
+          just_wait, nothing, false, true, false)
+FORK_TEST(a_parent_of_many_handles_dies_in_prepare, "fork, the parent, many handles", MANY, true,
+          just_wait, nothing, false, true, false)
 FORK_TEST(a_child_dies_in_adopt, "fork, the child, 2 handles", 2, true, just_wait, nothing, true, true,
-          3)
-FORK_TEST(a_child_of_170_handles_dies_in_adopt, "fork, the child, 170 handles", 170, true, just_wait,
-          nothing, true, true, 2003)
+          true)
+FORK_TEST(a_child_of_many_handles_dies_in_adopt, "fork, the child, many handles", MANY, true,
+          just_wait, nothing, true, true, false)
 FORK_TEST(an_untracked_child_dies_in_adopt, "fork, the untracked child", 2, false, just_wait, nothing,
-          true, true, 3)
+          true, true, true)
 FORK_TEST(a_child_dies_in_its_end, "the end of a child, 2 handles, a lock held", 2, true, just_wait,
-          end_orderly, true, false, 7)
+          end_orderly, true, false, true)
+FORK_TEST(a_child_of_many_handles_dies_in_its_end, "the end of a child, many handles", MANY, true,
+          just_wait, end_orderly, true, false, false)
 FORK_TEST(a_parent_dies_in_collect, "collect a killed child", 2, true, collect, drop_dead, false, false,
-          7)
-FORK_TEST(a_parent_dies_in_bury, "bury a killed child", 2, false, bury, drop_dead, false, false, 7)
+          true)
+FORK_TEST(a_parent_dies_in_bury, "bury a killed child", 2, false, bury, drop_dead, false, false, true)
 
 /* ---- the parent is gone before the child has come to its senses ---- */
 

@@ -21,12 +21,13 @@
 #include <setjmp.h>
 
 #include "../../src/core/context.h"
-#include "test.h"
+#include "crash_lab.h"
 
 struct crash_world {
-  struct mp_context *victim, *other, *extra;
+  struct mp_context *victim, *other, *extra, *rescuer;
   struct mp_handle *mine, *theirs; /* of the object under test: victim's, other's */
   int result;                      /* of the operation, when it returned */
+  bool done;                       /* it returned */
   intptr_t note[8];                /* for the case */
   void (*meanwhile)(struct crash_world *w); /* or NULL */
 };
@@ -51,8 +52,7 @@ static void crash_strike(const char *file, int line) {
 }
 
 /* Gives `c` a handle of its own on what `h` is a handle on. */
-__attribute__((unused)) static struct mp_handle *crash_open(struct mp_context *c,
-                                                            const struct mp_handle *h) {
+TEST_TOOL struct mp_handle *crash_open(struct mp_context *c, const struct mp_handle *h) {
   struct mp_handle *mine;
   CHECK_EQ(mp_handle_open(c, mp_handle_ticket(h), &mine), 0);
   return mine;
@@ -67,29 +67,29 @@ static struct mp_context *crash_context(void) {
 }
 
 /* Kills a participant of this process. Its private memory is left alone, as a kill would. */
-static void crash_abandon(struct mp_context *by, struct mp_context *c) {
+TEST_TOOL void crash_abandon(struct mp_context *by, struct mp_context *c) {
   mp_slot_abandon(by, mp_tag_index(c->tag));
 }
 
-static void crash_begin(const struct crash_case *k, struct crash_world *w) {
+TEST_TOOL void crash_begin(const struct crash_case *k, struct crash_world *w) {
   *w = (struct crash_world){.other = crash_context()};
   w->extra = crash_context();
   w->victim = crash_context();
   k->prepare(w);
 }
 
-/* Every arena ends with its last context; the dead one's private part goes too. */
-static void crash_end(struct crash_world *w, struct mp_context *dead, struct mp_context *rescuer) {
-  if (dead != NULL) dead->guard_value = 0; /* not valid: only its private memory is freed */
-  if (rescuer != NULL) rescuer->guard_value = 0;
-  mp_context_close(dead);
-  mp_context_close(rescuer);
+/* Every arena ends with its last context; the dead ones' private parts go too. */
+TEST_TOOL void crash_end(struct crash_world *w) {
+  if (w->victim != NULL) w->victim->guard_value = 0; /* not valid: only its private memory is freed */
+  if (w->rescuer != NULL) w->rescuer->guard_value = 0;
+  mp_context_close(w->victim);
+  mp_context_close(w->rescuer);
   mp_context_close(w->extra);
   mp_context_close(w->other);
 }
 
 /* Runs f(w, c) until its n-th store: true when it returned before that. */
-static bool crash_run(const struct crash_case *k, struct crash_world *w, struct mp_context *c,
+TEST_TOOL bool crash_run(const struct crash_case *k, struct crash_world *w, struct mp_context *c,
                       long n) {
   crash_left = n;
   if (setjmp(crash_exit) != 0) return false;
@@ -102,68 +102,186 @@ static bool crash_run(const struct crash_case *k, struct crash_world *w, struct 
   return true;
 }
 
-static void crash_judge(const struct crash_case *k, struct crash_world *w, bool done, long n,
+TEST_TOOL void crash_check(const struct crash_case *k, struct crash_world *w, const char *when, long n,
                         long m) {
-  mp_context_tend(w->other, true);
   const char *wrong = mp_check_arena(w->other);
-  if (wrong != NULL) test_fail(__FILE__, __LINE__, "%s, store %ld, repair %ld: %s", k->name, n, m, wrong);
-  k->judge(w, done);
-  wrong = mp_check_arena(w->other);
   if (wrong != NULL)
-    test_fail(__FILE__, __LINE__, "%s, store %ld, repair %ld, afterwards: %s", k->name, n, m, wrong);
+    test_fail(__FILE__, __LINE__, "%s, %s %ld, %ld: %s", k->name, when, n, m, wrong);
 }
 
-/* One world: the victim dies at store n, the first rescuer at store m of its work (0: nobody does).
-** Gives whether the operation, or the rescue, had come to its end before. */
-static bool crash_once(const struct crash_case *k, long n, long m, bool *rescued) {
-  struct crash_world w;
-  struct mp_context *rescuer = NULL;
-  crash_begin(k, &w);
-  bool done = crash_run(k, &w, w.victim, n);
-  crash_abandon(w.other, w.victim);
-  if (w.meanwhile != NULL) w.meanwhile(&w);
-  if (m > 0) {
-    rescuer = crash_context();
-    *rescued = crash_run(NULL, &w, rescuer, m);
-    crash_abandon(w.other, rescuer);
-  }
-  crash_judge(k, &w, done, n, m);
-  crash_end(&w, w.victim, rescuer);
-  return done;
+TEST_TOOL void crash_judge(const struct crash_case *k, struct crash_world *w, long n, long m) {
+  mp_context_tend(w->other, true);
+  crash_check(k, w, "store, repair", n, m);
+  k->judge(w, w->done);
+  crash_check(k, w, "afterwards: store, repair", n, m);
+}
+
+/* The victim dies at its n-th store. */
+TEST_TOOL void crash_first(const struct crash_case *k, struct crash_world *w, long n) {
+  w->done = crash_run(k, w, w->victim, n);
+  crash_abandon(w->other, w->victim);
+  if (w->meanwhile != NULL) w->meanwhile(w);
+}
+
+/* The first rescuer dies at the m-th store of its work: true when it had finished before. */
+TEST_TOOL bool crash_second(struct crash_world *w, long m) {
+  bool rescued = crash_run(NULL, w, w->rescuer, m);
+  crash_abandon(w->other, w->rescuer);
+  return rescued;
 }
 
 /* CRASH_EVERY=k takes every k-th death of the repair, from another one on for each first death (and
 ** each SEED): a sample for CI. 1, the default, leaves none out. */
-static long crash_every(void) {
+TEST_TOOL long crash_every(void) {
   const char *s = getenv("CRASH_EVERY");
   return s != NULL && atol(s) > 1 ? atol(s) : 1;
 }
 
-static long crash_first_repair(long n, long every) {
+TEST_TOOL long crash_first_repair(long n, long every) {
   const char *s = getenv("SEED");
   return 1 + (n + (s != NULL ? atol(s) : 0)) % every;
 }
 
-/* All N, and for each every sparse-th M of the repair: more than 1 for operations whose repair is
-** for the most part the heap's, which is enumerated elsewhere. Says how many worlds it tried. */
-static void crash_enumerate_some(const struct crash_case *k, long sparse) {
-  long worlds = 0, stores = 0, every = crash_every() * sparse;
-  for (long n = 1;; n++) {
+TEST_TOOL void crash_report(const char *name, long stores, long worlds, long failures) {
+  printf("crash: %s: %ld stores, %ld worlds, %ld failures%s\n", name, stores, worlds, failures,
+         crash_every() > 1 ? ", a sample of the repairs" : "");
+  lab_counts->cases++;
+  lab_counts->stores += stores;
+  lab_counts->worlds += worlds;
+  lab_counts->failures += failures;
+}
+
+/* ---- the n-th failure ---- */
+
+/* The victim's n-th thing of that sort fails. What it did, if that made it fail, is then as if it had
+** not been: `again` does it once more, with its usual result; else the victim dies. False: there is
+** no n-th. */
+TEST_TOOL bool crash_fail(const struct crash_case *k, struct crash_world *w,
+                          const struct lab_failure *f, int usual) {
+  lab_fail(f->what, f->n);
+  w->result = k->operate(w, w->victim);
+  if (!lab_failed()) return false;
+  crash_check(k, w, "failure", f->what, f->n);
+  if (w->result < 0) CHECK_EQ(w->result, -ENOMEM);
+  if (w->result < 0 && f->again) w->result = k->operate(w, w->victim);
+  w->done = w->result >= 0;
+  if (w->done || f->again) CHECK_EQ(w->result, usual);
+  crash_abandon(w->other, w->victim);
+  if (w->meanwhile != NULL) w->meanwhile(w);
+  crash_judge(k, w, -(long)f->what, f->n);
+  return true;
+}
+
+/* ---- worlds from pictures: BEFORE the operation, and AFTER the victim's death ---- */
+
+enum { BEFORE, AFTER };
+
+/* The worlds of the n-th store: how many. *done: the operation had returned before it. */
+TEST_TOOL long crash_store(const struct crash_case *k, struct crash_world *w, long n, bool *done) {
+  long worlds = 1, every = crash_every();
+  lab_put_back(BEFORE);
+  crash_first(k, w, n);
+  lab_take(AFTER);
+  *done = w->done;
+  crash_judge(k, w, n, 0);
+  lab_put_back(AFTER);
+  w->rescuer = crash_context();
+  lab_take(AFTER);
+  for (long m = crash_first_repair(n, every);; m += every, worlds++) {
+    bool rescued = crash_second(w, m);
+    crash_judge(k, w, n, m);
+    if (rescued) return worlds + 1;
+    lab_put_back(AFTER);
+  }
+}
+
+/* Each failure, and the victim dies or tries again: how many. */
+TEST_TOOL long crash_failures(const struct crash_case *k, struct crash_world *w, bool steps) {
+  long count = 0;
+  lab_put_back(BEFORE);
+  int usual = k->operate(w, w->victim);
+  for (struct lab_failure f = {.what = LAB_MALLOC}; f.what < LAB_FAILINGS; f.what++) {
+    for (f.n = 0;; f.n++, count++) {
+      f.again = false;
+      lab_put_back(BEFORE);
+      if (!crash_fail(k, w, &f, usual)) break;
+      if (steps) continue;
+      f.again = true;
+      lab_put_back(BEFORE);
+      CHECK(crash_fail(k, w, &f, usual));
+    }
+  }
+  return count;
+}
+
+/* All failures, all N, and for each all M. Says how many worlds it tried. */
+TEST_TOOL void crash_enumerate_both(const struct crash_case *k, bool steps) {
+  static struct crash_world w;
+  long worlds = 0, n = 0;
+  crash_begin(k, &w);
+  lab_begin(w.other);
+  lab_take(BEFORE);
+  long failures = crash_failures(k, &w, steps);
+  for (bool done = false; !done;) worlds += crash_store(k, &w, ++n, &done);
+  lab_end();
+  crash_end(&w);
+  crash_report(k->name, n - 1, worlds, failures);
+}
+
+TEST_TOOL void crash_enumerate(const struct crash_case *k) {
+  crash_enumerate_both(k, false);
+}
+
+/* For several operations in a row: when one has failed, they cannot be done again from the start. */
+TEST_TOOL void crash_enumerate_steps(const struct crash_case *k) {
+  crash_enumerate_both(k, true);
+}
+
+/* ---- worlds made anew: for operations on descriptors, which are in no picture ---- */
+
+TEST_TOOL bool crash_once(const struct crash_case *k, long n, long m, bool *rescued) {
+  struct crash_world w;
+  crash_begin(k, &w);
+  crash_first(k, &w, n);
+  if (m > 0) {
+    w.rescuer = crash_context();
+    *rescued = crash_second(&w, m);
+  }
+  crash_judge(k, &w, n, m);
+  bool done = w.done;
+  crash_end(&w);
+  return done;
+}
+
+TEST_TOOL bool crash_fail_anew(const struct crash_case *k, const struct lab_failure *f) {
+  struct crash_world w;
+  crash_begin(k, &w);
+  bool failed = crash_fail(k, &w, f, 0);
+  crash_end(&w);
+  return failed;
+}
+
+TEST_TOOL long crash_failures_anew(const struct crash_case *k) {
+  long count = 0;
+  for (struct lab_failure f = {.what = LAB_MALLOC}; f.what < LAB_FAILINGS; f.what++) {
+    for (f.n = 0; f.again = false, crash_fail_anew(k, &f); f.n++, count++) {
+      f.again = true;
+      CHECK(crash_fail_anew(k, &f));
+    }
+  }
+  return count;
+}
+
+TEST_TOOL void crash_enumerate_anew(const struct crash_case *k) {
+  long worlds = 0, n = 0, every = crash_every();
+  for (bool done = false; !done;) {
     bool rescued = false;
-    bool done = crash_once(k, n, 0, &rescued);
+    done = crash_once(k, ++n, 0, &rescued);
     worlds++;
     for (long m = crash_first_repair(n, every); !rescued; m += every, worlds++)
       (void)crash_once(k, n, m, &rescued);
-    stores = n;
-    if (done) break;
   }
-  printf("crash: %s: %ld stores, %ld worlds%s\n", k->name, stores - 1, worlds,
-         every > 1 ? ", a sample of the repairs" : "");
-}
-
-/* All N, and for each all M. */
-__attribute__((unused)) static void crash_enumerate(const struct crash_case *k) {
-  crash_enumerate_some(k, 1);
+  crash_report(k->name, n - 1, worlds, crash_failures_anew(k));
 }
 
 #endif

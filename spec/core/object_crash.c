@@ -2,9 +2,10 @@
 #include "crash.h"
 
 #include "../../src/core/message.h"
+#include "../../src/core/object_layout.h"
 
-#define SOME 40   /* handles: more than the slot has room for */
-#define MANY 170  /* more than the slot and one further block */
+#define SOME (MP_SLOT_HANDLES + 1)                    /* handles: more than the slot has room for */
+#define MANY (MP_SLOT_HANDLES + ENTRIES_IN_BLOCK + 1) /* more than the slot and one further block */
 #define BYTES 256 /* of an object that is a lock which nobody ever took */
 
 static struct mp_handle *object(struct mp_context *c) {
@@ -62,8 +63,8 @@ static void prepare_both(struct crash_world *w) {
   w->mine = crash_open(w->victim, w->theirs);
 }
 
-static void prepare_handles(struct crash_world *w, int n) {
-  for (int i = 0; i < n; i++) (void)object(w->victim);
+static void prepare_handles(struct crash_world *w, unsigned n) {
+  for (unsigned i = 0; i < n; i++) (void)object(w->victim);
 }
 
 /* ---- one object ---- */
@@ -155,14 +156,14 @@ CRASH_TEST(a_death_in_the_last_forget, prepare_mine, forget_the_last, "message, 
 
 /* ---- many handles ---- */
 
-static void prepare_32(struct crash_world *w) {
+static void prepare_full_slot(struct crash_world *w) {
   prepare_theirs(w);
-  prepare_handles(w, MP_SLOT_HANDLES);
+  prepare_handles(w, SOME - 1);
 }
 
-static void prepare_158(struct crash_world *w) {
+static void prepare_full_block(struct crash_world *w) {
   prepare_theirs(w);
-  prepare_handles(w, 158);
+  prepare_handles(w, MANY - 1);
 }
 
 static void prepare_some(struct crash_world *w) {
@@ -181,52 +182,17 @@ static int copy(struct crash_world *w, struct mp_context *c) {
   if (r != 0) return r;
   struct mp_slot *child = mp_slot_at(&c->arena, index);
   r = mp_handles_copy(c, child);
-  CHECK_EQ(r, 0);
   w32_put(&child->parent, 0);
   uint32_t tag = mp_slot_tag(&c->arena, index);
   mp_slot_abandon(c, index);
   CHECK(mp_context_bury(c, tag));
-  return 0;
+  return r;
 }
 
-/* Each step-th store, and for each of these some stores of the repair, others each time. */
-static void crash_sample(const struct crash_case *k, long step, long repair_step) {
-  long worlds = 0, stores = 0;
-  for (long n = 1;; n += step) {
-    bool rescued = false;
-    bool done = crash_once(k, n, 0, &rescued);
-    worlds++;
-    for (long m = 1 + n % repair_step; !rescued; m += repair_step, worlds++)
-      (void)crash_once(k, n, m, &rescued);
-    stores = n;
-    if (done) break;
-  }
-  printf("crash: %s: up to %ld stores, %ld worlds\n", k->name, stores - 1, worlds);
-}
-
-LONG_TEST(a_death_in_the_33rd_open, 240) {
-  crash_sample(&(struct crash_case){"handle open, the 33rd", prepare_32, open_theirs, judge_baseline},
-               1, 37);
-}
-
-LONG_TEST(a_death_in_the_159th_open, 240) {
-  crash_sample(&(struct crash_case){"handle open, the 159th", prepare_158, open_theirs,
-                                    judge_baseline}, 1, 211);
-}
-
-LONG_TEST(a_death_in_copying_some_handles, 240) {
-  crash_sample(&(struct crash_case){"40 handles copied", prepare_some, copy, judge_baseline}, 1, 97);
-}
-
-LONG_TEST(a_death_in_copying_many_handles, 240) {
-  crash_sample(&(struct crash_case){"170 handles copied", prepare_many, copy, judge_baseline}, 7, 1009);
-}
-
-/* Every store of a clean-up of many handles. */
-LONG_TEST(a_death_in_cleaning_many_handles, 240) {
-  const struct crash_case k = {"170 handles cleaned", prepare_many, give_up, judge_baseline};
-  bool rescued = false;
-  long m;
-  for (m = 1; !rescued; m++) (void)crash_once(&k, 1, m, &rescued);
-  printf("crash: %s: %ld stores\n", k.name, m - 1);
-}
+CRASH_TEST(a_death_in_an_open_that_needs_a_block, prepare_full_slot, open_theirs,
+           "handle open, the first in a block")
+CRASH_TEST(a_death_in_an_open_that_needs_another, prepare_full_block, open_theirs,
+           "handle open, the first in a second block")
+CRASH_TEST(a_death_in_copying_some_handles, prepare_some, copy, "handles copied, with a block")
+CRASH_TEST(a_death_in_copying_many_handles, prepare_many, copy, "handles copied, with two blocks")
+CRASH_TEST(a_death_with_many_handles, prepare_many, give_up, "many handles held")

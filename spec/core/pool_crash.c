@@ -105,11 +105,11 @@ LONG_TEST(a_worker_dies_and_its_item_is_run_again, 200) {
       &(struct crash_case){"pool retry", prepare_worker_with_retry, work_small, judge_no_item});
 }
 LONG_TEST(a_worker_dies_with_results_that_need_room, 200) {
-  crash_enumerate(
+  crash_enumerate_steps(
       &(struct crash_case){"pool areas", prepare_worker, work_that_needs_areas, judge_one_item});
 }
 LONG_TEST(a_worker_dies_with_results_in_messages, 200) {
-  crash_enumerate(
+  crash_enumerate_steps(
       &(struct crash_case){"pool messages", prepare_worker, work_with_messages, judge_one_item});
 }
 

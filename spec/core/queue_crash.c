@@ -138,7 +138,7 @@ static int put_object(struct crash_world *w, struct mp_context *c) {
   mp_parcel p = {.bytes = "12345678", .length = SMALL, .tickets = &t, .ticket_count = 1};
   (void)c;
   int r = mp_queue_put(w->mine, &p, MP_NOW);
-  mp_queue_close(passenger);
+  if (r == 0) mp_queue_close(passenger);
   return r;
 }
 

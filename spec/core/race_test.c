@@ -110,14 +110,17 @@ static uint32_t slots_taken(struct mp_context *c) {
   return n;
 }
 
-/* Arrays until there is no memory for one more, the last ones as large as what a fork needs. */
+/* Arrays until there is no memory for one more, then the smallest objects: what a fork needs is not
+** smaller. */
 static void eat_memory(struct mp_context *c) {
   static const size_t bytes[] = {4 << 20, 60000, 1016 - 128};
+  mp_event *small;
   for (size_t i = 0; i < MP_COUNT_OF(bytes); i++) {
     mp_array_options o = {.code = 'B', .count = bytes[i]};
     mp_array *eaten;
     while (mp_array_new(c, &o, &eaten) == 0) {}
   }
+  while (mp_event_new(c, &small) == 0) {}
 }
 
 TEST(a_fork_without_memory_leaves_no_slot) {

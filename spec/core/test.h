@@ -38,6 +38,7 @@ struct test_case {
 };
 
 static struct test_case *test_first, **test_last = &test_first;
+static void (*test_last_words)(void); /* what a program has to say when all cases are done, or NULL */
 static char *test_complaint; /* one page, shared with every process of a case; "" while well */
 static volatile sig_atomic_t test_running, test_hung; /* the pid of the case; its time is up */
 
@@ -211,6 +212,7 @@ int main(int argc, char **argv) {
   signal(SIGALRM, test_alarm);
   for (struct test_case *t = test_first; t != NULL; t = t->next)
     test_one(t) ? passed++ : failed++;
+  if (test_last_words != NULL) test_last_words();
   printf("%d passed, %d failed\n", passed, failed);
   return failed != 0;
 }

@@ -6,7 +6,11 @@
 
 #include "object.h"
 
+#ifdef MP_TEST
+#define ENTRIES_IN_BLOCK 6u /* as few as MP_SLOT_HANDLES, and for the same reason */
+#else
 #define ENTRIES_IN_BLOCK 126u
+#endif
 
 /* shared; root of MP_REGION_OBJECTS; under its lock */
 struct registry {

@@ -20,7 +20,11 @@
 #define MP_OWNED_MAX 8u     /* blocks that one operation may have reserved or doomed */
 #define MP_CLASSES 40u      /* size classes of the heap */
 #define MP_MAGAZINE_MAX 32u /* blocks that a magazine holds */
+#ifdef MP_TEST
+#define MP_SLOT_HANDLES 8u  /* few, so that a crash enumeration can go past them */
+#else
 #define MP_SLOT_HANDLES 32u /* handle entries in the slot itself; more in a chain of blocks */
+#endif
 #define MP_SLOT_NAME 32u
 
 /* A tag names one life of a slot: index + 1 in bits 0..11, generation in bits 12..29. */
