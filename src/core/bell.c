@@ -156,13 +156,19 @@ static bool park_expect_none(struct mp_context *c, struct mp_park *p) {
 }
 
 /* The socket is not kept: a process that puts something into a queue now and then needs no
-** descriptor for it, and who was rung is rung again only after it has looked. */
-static bool rings_send(const struct ring *ring, uint32_t n) {
+** descriptor for it, and who was rung is rung again only after it has looked. False: one could not be
+** rung for want of memory; it is struck out here and stays armed. */
+static bool rings_send(struct ring *ring, uint32_t n) {
   int sender;
-  if (mp_os_bell_sender(&sender) != 0) return false;
-  for (uint32_t i = 0; i < n; i++) (void)mp_os_bell_ring(sender, ring[i].name);
+  bool all = true;
+  if (mp_os_bell_sender(&sender) != 0) sender = -1;
+  for (uint32_t i = 0; i < n; i++) {
+    if (sender >= 0 && mp_os_bell_ring(sender, ring[i].name) == 0) continue;
+    ring[i].node = MP_NONE;
+    all = false;
+  }
   mp_os_close(sender);
-  return true;
+  return all;
 }
 
 void mp_bell_ring(struct mp_context *c, struct mp_park *p) {
@@ -173,8 +179,9 @@ void mp_bell_ring(struct mp_context *c, struct mp_park *p) {
       if (park_expect_none(c, p)) return;
       continue;
     }
-    if (!rings_send(ring, n)) return; /* no descriptor to be had: their timers are what is left */
+    bool all = rings_send(ring, n);
     rings_disarm(c, p, ring, n);
+    if (!all) return; /* until the next one rings, their timers are what is left */
   }
 }
 
