@@ -96,6 +96,7 @@ build = {
         "src/core/pipe.c",
         "src/core/pool.c",
         "src/core/pool_function.c",
+        "src/core/pool_limits.c",
         "src/core/pool_supervisor.c",
         "src/core/pool_task.c",
         "src/core/pool_work.c",

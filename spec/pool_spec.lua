@@ -348,15 +348,41 @@ describe("a pool", function()
   end)
 
   it("replaces a worker that has grown too large", function()
-    with({processes = 1, max_memory_per_child = 64 << 20}, function(pool)
+    with({processes = 1, max_memory_per_child = 16 << 20}, function(pool)
       local function grow(bytes)
-        _G.pool_spec_kept = ("x"):rep(bytes)
+        _G.pool_spec_kept = ("x"):rep(1000):rep(bytes // 1000)
         return mp.getpid()
       end
-      local small, large = pool:apply(grow, {1000}), pool:apply(grow, {100 << 20})
+      local small, large = pool:apply(grow, {1000}), pool:apply(grow, {32 << 20})
       assert.equal(small, large)
       assert.not_equal(large, pool:apply(grow, {1000}))
       assert.equal(1, pool:stats().restarted)
+    end)
+  end)
+
+  it("kills a worker that grows too large while it runs a task", function()
+    with({processes = 2, max_memory_per_child = 48 << 20}, function(pool)
+      local function grow(n)
+        local kept = {} -- luacheck: ignore 241
+        for i = 1, n do
+          kept[i] = ("x"):rep(1 << 20) .. i
+          mp.sleep(0.001)
+        end
+        mp.sleep(n > 1 and 60 or 0)
+        return n
+      end
+      local before = helper.now()
+      local large, others = pool:apply_async(grow, {100}), pool:map_async(grow, {1, 1, 1, 1}, 1)
+      local err = fails("WorkerLostError", "memory limit", large.get, large, helper.LIMIT)
+      assert.matches("grow%(100%)", err.task)
+      assert.equal(-9, err.exitcode)
+      assert.is_true(helper.now() - before < 2 + helper.TOLERANCE)
+      assert.same({n = 4, 1, 1, 1, 1}, others:get(helper.LIMIT))
+      assert.equal(1, pool:stats().lost)
+      local list = {}
+      local results = pool:imap(grow, {1, 100, 1}, {chunksize = 3})
+      for i = 1, 3 do list[i] = pcall(results) end
+      assert.same({true, false, true}, list)
     end)
   end)
 

@@ -51,10 +51,18 @@ local function how_it_ended(exitcode)
   return "was killed by " .. (SIGNALS[-exitcode] or "signal " .. -exitcode)
 end
 
-function result.lost(exitcode, pid, task, executor)
-  local message = ("worker %d %s while it ran %s"):format(pid, how_it_ended(exitcode), task)
+local function worker_lost(how, exitcode, pid, task, executor)
+  local message = ("worker %d %s while it ran %s"):format(pid, how, task)
   return errors[executor and "BrokenProcessPool" or "WorkerLostError"] {
     message = message, exitcode = exitcode, pid = pid, task = task}
+end
+
+function result.lost(exitcode, ...)
+  return worker_lost(how_it_ended(exitcode), exitcode, ...)
+end
+
+function result.too_large(exitcode, ...)
+  return worker_lost("was killed above its memory limit (max_memory_per_child)", exitcode, ...)
 end
 
 function result.late(_, pid, task)

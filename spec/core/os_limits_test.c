@@ -137,3 +137,34 @@ TEST(affinity_counts) {
   CHECK_EQ(sched_setaffinity(0, sizeof one, &one), 0);
   CHECK_EQ(mp_os_cpu_allowed(), 1);
 }
+
+PLAIN_TEST(a_child_has_its_own_memory) {
+  enum { LARGE = 64 << 20 };
+  uint64_t before = 0, after = 0;
+  int up[2];
+  char byte;
+  CHECK_EQ(pipe(up), 0);
+  pid_t pid = fork();
+  if (pid == 0) {
+    char *p = malloc(LARGE);
+    if (write(up[1], "a", 1) != 1) _exit(1);
+    kill(getpid(), SIGSTOP);
+    for (int i = 0; i < LARGE; i += 512) *(volatile char *)(p + i) = 1;
+    if (write(up[1], "b", 1) != 1) _exit(1);
+    for (;;) pause();
+  }
+  CHECK_EQ(read(up[0], &byte, 1), 1);
+  CHECK_EQ(mp_os_memory_used(pid, &before), 0);
+  CHECK_EQ(waitpid(pid, NULL, WUNTRACED), pid);
+  CHECK_EQ(kill(pid, SIGCONT), 0);
+  CHECK_EQ(read(up[0], &byte, 1), 1);
+  CHECK_EQ(mp_os_memory_used(pid, &after), 0);
+  CHECK(after > before + LARGE / 2 && after < before + 2 * LARGE); /* the kernel counts loosely */
+  CHECK_EQ(mp_os_memory_used(0, &before), 0);
+  CHECK(before < LARGE);
+  CHECK_EQ(kill(pid, SIGKILL), 0);
+  CHECK_EQ(waitpid(pid, NULL, 0), pid);
+  CHECK_EQ(mp_os_memory_used(pid, &after), -ENOENT);
+  close(up[0]);
+  close(up[1]);
+}

@@ -466,3 +466,33 @@ TEST(what_waits_is_written_beside_other_threads) {
   CHECK_EQ(pthread_detach(thread), 0);
   flush_writes_what_waits();
 }
+
+/* ---- stopped children ---- */
+
+static int news_of_children(int fd) {
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+  return poll(&p, 1, (int)(1000 * TOLERANCE));
+}
+
+TEST(a_parent_hears_when_its_child_is_stopped) {
+  int news;
+  CHECK_EQ(mp_os_child_news(&news), 0);
+  pid_t pid = child_that(wait_for_ever);
+  CHECK_EQ(mp_os_child_stopped(pid), 0);
+  CHECK_EQ(kill(pid, SIGSTOP), 0);
+  CHECK_EQ(news_of_children(news), 1);
+  CHECK_EQ(mp_os_child_news_drain(news), 0);
+  CHECK_EQ(mp_os_child_stopped(pid), 1);
+  CHECK_EQ(mp_os_child_stopped(pid), 1); /* to ask takes nothing away */
+  CHECK_EQ(kill(pid, SIGCONT), 0);
+  CHECK_EQ(news_of_children(news), 1);
+  CHECK_EQ(mp_os_child_news_drain(news), 0);
+  CHECK_EQ(mp_os_child_news_drain(news), 0); /* nothing there is no failure */
+  CHECK_EQ(mp_os_child_stopped(pid), 0);
+  CHECK_EQ(kill(pid, SIGSTOP), 0);
+  kill_and_reap(pid);
+  CHECK_EQ(mp_os_child_stopped(pid), 0);
+  CHECK_EQ(mp_os_child_stopped(getppid()), 0); /* not a child of ours */
+  CHECK_EQ(mp_os_child_stopped(0), 0);
+  mp_os_close(news);
+}

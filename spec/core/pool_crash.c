@@ -1,5 +1,7 @@
 /* Pools, and whoever dies with a task in hand, or while submitting or collecting one. */
+#include "../../src/core/mutex.h"
 #include "../../src/core/pool.h"
+#include "../../src/core/pool_layout.h"
 #include "crash.h"
 
 #define ITEMS 3
@@ -76,7 +78,7 @@ static void finish_and_collect(struct crash_world *w, int most_lost) {
   CHECK_EQ(r.id, (uint64_t)w->note[0]);
   CHECK_EQ(r.settled, ITEMS);
   for (; mp_pool_item(w->theirs, &r, &at, &item); items++) {
-    if (item.kind == MP_ITEM_LOST)
+    if (item.kind == MP_ITEM_LOST || item.kind == MP_ITEM_MEMORY)
       lost++;
     else
       CHECK(item.kind == MP_ITEM_VALUE && *(const char *)item.parcel.bytes == '0' + items);
@@ -111,6 +113,80 @@ LONG_TEST(a_worker_dies_with_results_that_need_room, 200) {
 LONG_TEST(a_worker_dies_with_results_in_messages, 200) {
   crash_enumerate_steps(
       &(struct crash_case){"pool messages", prepare_worker, work_with_messages, judge_one_item});
+}
+
+/* What the supervisor does to a task in hand whose worker is too large. False: nothing is in hand. */
+static bool condemn(struct mp_handle *pool) {
+  struct mp_context *c = pool->context;
+  struct pool *p = pool_of(pool);
+  mp_mutex_lock(c, &p->object.lock);
+  mp_ref ref = w32_get(&p->running);
+  if (ref != MP_NONE) {
+    mp_task_condemn(c, task_at(c, ref), TASK_KILL_MEMORY);
+    mp_tx_commit(c);
+  }
+  mp_mutex_unlock(c, &p->object.lock);
+  return ref != MP_NONE;
+}
+
+/* It was marked before it died. */
+static void condemn_the_dead(struct crash_world *w) {
+  (void)condemn(w->theirs);
+}
+
+static void prepare_large_worker(struct crash_world *w) {
+  prepare_worker(w);
+  w->meanwhile = condemn_the_dead;
+}
+static void prepare_large_worker_with_retry(struct crash_world *w) {
+  prepare_worker_with_retry(w);
+  w->meanwhile = condemn_the_dead;
+}
+
+LONG_TEST(a_worker_is_killed_for_its_size, 200) {
+  crash_enumerate(
+      &(struct crash_case){"pool large worker", prepare_large_worker, work_small, judge_one_item});
+}
+LONG_TEST(a_worker_is_killed_for_its_size_and_its_item_is_run_again, 200) {
+  crash_enumerate(&(struct crash_case){"pool large worker, retry", prepare_large_worker_with_retry,
+                                       work_small, judge_no_item});
+}
+
+/* The victim is the supervisor, which marks the task that `extra` has taken. */
+static void prepare_supervisor(struct crash_world *w) {
+  struct mp_pool_options o = {.workers = 2};
+  struct mp_work work;
+  CHECK_EQ(mp_pool_new(w->other, &o, &w->theirs), 0);
+  w->mine = crash_open(w->victim, w->theirs);
+  struct mp_handle *worker = crash_open(w->extra, w->theirs);
+  mp_work_ready(worker);
+  submit(w, &(struct mp_task_options){.count = 1});
+  CHECK_EQ(mp_work_take(worker, MP_NOW, &work), 0);
+}
+
+static int condemn_task(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  return condemn(w->mine) ? 0 : -ENOENT;
+}
+
+/* The worker is killed, with or without a mark. */
+static void judge_marked(struct crash_world *w, bool done) {
+  struct mp_pool_result r;
+  struct mp_item_cursor at = {0};
+  struct mp_item item;
+  crash_abandon(w->other, w->extra);
+  mp_context_tend(w->other, true);
+  CHECK_EQ(mp_pool_collect(w->theirs, MP_NOW, &r), 0);
+  CHECK(mp_pool_item(w->theirs, &r, &at, &item));
+  CHECK(item.kind == MP_ITEM_MEMORY || (item.kind == MP_ITEM_LOST && !done));
+  CHECK(!mp_pool_item(w->theirs, &r, &at, &item));
+  mp_pool_forget(w->theirs, &r);
+  w->extra->guard_value = 0; /* dead: only its private memory is freed */
+}
+
+LONG_TEST(the_supervisor_dies_as_it_marks_a_task, 200) {
+  crash_enumerate(
+      &(struct crash_case){"pool mark", prepare_supervisor, condemn_task, judge_marked});
 }
 
 /* ---- the creator ---- */

@@ -1,79 +1,5 @@
 /* Pools with real processes: a supervisor, workers, and people who kill them. */
-#include "../../src/core/pool.h"
-#include "test.h"
-
-#include "../../src/core/process.h"
-
-/* A job is one byte: what a worker is to do with it. */
-enum job { ECHO = 'e', SLEEP = 's', DIE = 'd', EXIT = 'x' };
-
-static void work_off(struct mp_handle *pool, struct mp_supervisor *s) {
-  struct mp_work w;
-  mp_work_ready(pool);
-  while (mp_work_take(pool, MP_FOREVER, &w) == 0) {
-    if (w.timed) mp_supervisor_notify(s);
-    for (uint32_t i = w.first; i < w.count; i++) {
-      const char *jobs = w.parcel.bytes;
-      if (jobs[i] == SLEEP) test_sleep(60);
-      if (jobs[i] == DIE) raise(SIGKILL);
-      if (jobs[i] == EXIT) mp_process_exit(pool->context, 7);
-      CHECK_EQ(mp_work_settle(&w, MP_ITEM_VALUE, &(struct mp_parcel){.bytes = &jobs[i], .length = 1}), 0);
-    }
-    if (mp_work_done(&w) != 0) break;
-  }
-  mp_process_exit(pool->context, 0);
-}
-
-struct world {
-  struct mp_context *c;
-  struct mp_handle *pool;
-  struct mp_supervisor s;
-};
-
-static struct world pool_of_workers(uint32_t workers) {
-  struct world w;
-  uint32_t number;
-  CHECK_EQ(mp_context_open(&(struct mp_context_options){.memory = 64 << 20, .space = 256 << 20}, &w.c), 0);
-  CHECK_EQ(mp_pool_new(w.c, &(struct mp_pool_options){.workers = workers}, &w.pool), 0);
-  CHECK_EQ(mp_supervisor_start(w.pool, &w.s, &number), 0);
-  if (number != 0) work_off(w.pool, &w.s);
-  return w;
-}
-
-static uint64_t submit(struct world *w, const char *jobs, int64_t timeout, uint32_t retries) {
-  uint64_t id;
-  struct mp_task_options o = {(uint32_t)strlen(jobs), retries, timeout};
-  CHECK_EQ(mp_pool_submit(w->pool, &(struct mp_parcel){.bytes = jobs, .length = o.count}, &o, &id), 0);
-  return id;
-}
-
-/* Collects the next task; its items as letters: their value, L(ost), T(imeout), C(ancelled). */
-static uint64_t collect(struct world *w, char *items, int *status) {
-  struct mp_pool_result r;
-  struct mp_item_cursor at = {0};
-  struct mp_item item;
-  CHECK_EQ(mp_pool_collect(w->pool, mp_in(5 * test_slow()), &r), 0);
-  while (mp_pool_item(w->pool, &r, &at, &item)) {
-    *items++ = item.kind == MP_ITEM_VALUE ? *(const char *)item.parcel.bytes : "VELTC"[item.kind];
-    if (item.kind == MP_ITEM_LOST && status != NULL) *status = item.status;
-  }
-  *items = '\0';
-  mp_pool_forget(w->pool, &r);
-  return r.id;
-}
-
-static void end(struct world *w) {
-  mp_pool_close(w->pool);
-  mp_supervisor_notify(&w->s);
-  CHECK_EQ(mp_supervisor_join(&w->s, mp_in(5 * test_slow())), 0);
-  const char *wrong = mp_check_arena(w->c);
-  if (wrong != NULL) test_fail(__FILE__, __LINE__, "%s", wrong);
-  mp_supervisor_close(&w->s);
-  w32_put(&w->pool->entry->held, 0);
-  mp_handle_close(w->pool);
-  mp_process_abandon(w->c);
-  mp_context_close(w->c);
-}
+#include "pool_world.h"
 
 TEST(tasks_come_back) {
   struct world w = pool_of_workers(2);
@@ -127,6 +53,28 @@ TEST(a_late_item_is_killed) {
   collect(&w, items, NULL);
   CHECK_STR(items, "eTe");
   CHECK_TOOK(test_now() - before, 0.1);
+  end(&w);
+}
+
+/* The supervisor sleeps when the task begins: it has to be told. */
+PLAIN_TEST(a_worker_that_grows_too_large_is_killed) {
+  struct world w = world_of(&(struct mp_pool_options){.workers = 2, .memory_per_worker = 32 << 20});
+  char items[8];
+  int status = 0;
+  test_sleep(0.3);
+  double before = test_now();
+  uint64_t large = submit(&w, "eme", 0, 0), retried = submit(&w, "m", 0, 1);
+  for (int i = 0; i < 2; i++) {
+    uint64_t id = collect(&w, items, &status);
+    CHECK(id == large || id == retried);
+    CHECK_STR(items, id == large ? "eMe" : "M");
+    CHECK_EQ(status, -SIGKILL);
+  }
+  CHECK(test_now() - before < 2 + TOLERANCE);
+  CHECK_EQ(mp_pool_stats(w.pool).lost, 3);
+  submit(&w, "lel", 0, 0);
+  collect(&w, items, NULL);
+  CHECK_STR(items, "lel");
   end(&w);
 }
 

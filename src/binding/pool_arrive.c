@@ -84,7 +84,8 @@ static void push_task_text(lua_State *L, struct arrival *a) {
 /* Pushes the error of an item without bytes, and nil for its traceback. */
 static void push_end(lua_State *L, struct arrival *a) {
   static const char *const names[] = {
-    [MP_ITEM_LOST] = "lost", [MP_ITEM_TIMEOUT] = "late", [MP_ITEM_CANCELLED] = "cancelled"};
+    [MP_ITEM_LOST] = "lost", [MP_ITEM_TIMEOUT] = "late", [MP_ITEM_CANCELLED] = "cancelled",
+    [MP_ITEM_MEMORY] = "too_large"};
   int top = lua_gettop(L);
   if (a->item.status == INT32_MIN) lua_pushnil(L);
   else lua_pushinteger(L, a->item.status);

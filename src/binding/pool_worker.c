@@ -272,7 +272,7 @@ static void run_task(struct worker *w) {
   memcpy(&w->trailer, (const char *)p->bytes + p->length - sizeof w->trailer, sizeof w->trailer);
   w->item = w->work.first;
   w->reading = true;
-  if (w->work.timed) mp_supervisor_notify(&w->pool->supervisor);
+  if (w->work.notifies) mp_supervisor_notify(&w->pool->supervisor);
   while (w->item < w->work.count) {
     lua_pushvalue(L, STACK_WORK);
     if (lua_pcall(L, 0, 0, STACK_TRACE) == LUA_OK) continue;
@@ -302,7 +302,7 @@ static bool take(struct worker *w) {
 
 static bool is_too_large(const struct worker *w) {
   uint64_t used;
-  return w->pool->memory_per_worker != 0 && mp_os_memory_used(&used) == 0 &&
+  return w->pool->memory_per_worker != 0 && mp_os_memory_used(0, &used) == 0 &&
          used > w->pool->memory_per_worker;
 }
 

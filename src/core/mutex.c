@@ -81,8 +81,34 @@ void mp_mutex_lock_slow(struct mp_context *c, mp_mutex *m) {
     if (!(seen & MP_MUTEX_WAITERS) && !w32_cas(&m->word, &seen, seen | MP_MUTEX_WAITERS)) continue;
     int r = mp_os_futex_wait(&m->word.v_, seen | MP_MUTEX_WAITERS, mp_clock_now() + mp_clock_nap(nap++));
     if (mutex_try(c, m, MP_MUTEX_WAITERS)) return;
-    if (r != 0) mutex_rescue(c, m); /* after a signal too: they may come faster than the cap */
+    if (r == 0) continue;
+    mutex_rescue(c, m); /* after a signal too: they may come faster than the cap */
+    if (c->stuck != NULL) c->stuck(c->stuck_arg);
   }
+}
+
+/* Does the participant of that slot live in that process? */
+static bool slot_in_process(const struct mp_context *c, uint32_t index, int32_t pid) {
+  const struct mp_slot *s = mp_slot_at(&c->arena, index);
+  return mp_slot_state_of(w64_get_acquire(&s->who)) == MP_SLOT_LIVE && mp_slot_pid(s) == pid;
+}
+
+static bool slot_holds_mutex(const struct mp_context *c, uint32_t index) {
+  uint64_t want = w64_get_acquire(&mp_slot_at(&c->arena, index)->want);
+  if (want == 0) return false;
+  const mp_mutex *m = (const mp_mutex *)(const void *)(c->arena.base + want);
+  return (w32_get_acquire(&m->word) & MP_TAG_MASK) == mp_slot_tag(&c->arena, index);
+}
+
+bool mp_mutex_detains(struct mp_context *c, int32_t pid) {
+  uint32_t high = w32_get(&mp_proctab(&c->arena)->high);
+  for (uint32_t i = 0; i < high; i++) {
+    uint32_t cleaner = w32_get_acquire(&mp_slot_at(&c->arena, i)->cleaner);
+    if (slot_in_process(c, i, pid) && slot_holds_mutex(c, i)) return true;
+    if (cleaner == 0 || mp_slot_tag(&c->arena, mp_tag_index(cleaner)) != cleaner) continue;
+    if (slot_in_process(c, mp_tag_index(cleaner), pid)) return true;
+  }
+  return false;
 }
 
 const char *mp_mutex_check(struct mp_context *c, const mp_mutex *m) {

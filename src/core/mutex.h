@@ -6,7 +6,8 @@
 ** would not look again within the cap). A participant holds at most one, and names it in
 ** slot.want before it tries, so that a cleaner finds the one that a dead participant held.
 ** mp_mutex_lock cannot fail: a dead holder's change is undone and the mutex taken over; a
-** stopped holder is waited for. Sections are short: no system call, no Lua, no allocation.
+** stopped holder is waited for, unless somebody ends it (context->stuck; pool_supervisor.c). Sections
+** are short: no system call, no Lua, no allocation.
 */
 #ifndef MP_MUTEX_H
 #define MP_MUTEX_H
@@ -47,6 +48,10 @@ static inline bool mp_mutex_mine(const struct mp_context *c, const mp_mutex *m) 
 ** that was at it before, as words of the dead may be read only when no change to them is left
 ** half done. True: go on cleaning, or mp_slot_leave. Safe while waiting for a mutex. */
 bool mp_mutex_take_over(struct mp_context *c, uint32_t index);
+
+/* Does a participant of that process stand where others may have to wait for it: does it hold an
+** internal mutex, or clean up after a dead one? To be asked about one that is stopped. */
+bool mp_mutex_detains(struct mp_context *c, int32_t pid);
 
 /* For checkers: NULL if the mutex is free or held by a live participant, else what is wrong. */
 const char *mp_mutex_check(struct mp_context *c, const mp_mutex *m);

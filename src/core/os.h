@@ -34,6 +34,7 @@
 **   getrandom               3.17            /dev/urandom
 **   /proc                   -               start times are unknown (0), then pids alone identify
 **   epoll, timerfd, eventfd 2.6.27          none
+**   signalfd                2.6.27          none: mp_os_child_news fails
 **   autobound AF_UNIX       2.2             none
 */
 #ifndef MP_OS_H
@@ -147,6 +148,16 @@ int mp_os_signal_process(int32_t pid, int pidfd, int sig);
 ** else has reaped it. pidfd may be -1. */
 int mp_os_wait_child(int32_t pid, int pidfd, int nohang, int *status);
 
+/* Is this child of ours stopped now, by a signal? 0 also where it is not ours, or reaped. What a debugger
+** holds is not stopped in this sense. */
+int mp_os_child_stopped(int32_t pid);
+
+/* A descriptor that is readable when a child has been stopped, continued or has ended, until it is
+** drained. The signal that tells it is blocked in this thread from then on, and in what it forks. For
+** processes of our own: a host may have plans with its children. */
+int mp_os_child_news(int *fd);
+int mp_os_child_news_drain(int fd);
+
 /* Asks for this signal when the *thread* that started us ends; 0 for none. Compare
 ** mp_os_parent_pid afterwards: the parent may have ended before. */
 int mp_os_parent_death_signal(int sig);
@@ -154,9 +165,9 @@ int mp_os_parent_death_signal(int sig);
 /* How many threads this process has; 0: unknown. */
 int mp_os_threads(void);
 
-/* Bytes of memory that this process has in use, without what it shares with others by design (files,
-** shared memory). -ENOENT: no /proc. */
-int mp_os_memory_used(uint64_t *bytes);
+/* Bytes of memory that a process (0: this one) has in use, without what it shares with others by design
+** (files, shared memory). -ENOENT: no such process, or no /proc. */
+int mp_os_memory_used(int32_t pid, uint64_t *bytes);
 
 /* The file that this process runs, as an absolute path. -ENAMETOOLONG; -ENOENT: no /proc. */
 int mp_os_executable(char *path, size_t size);

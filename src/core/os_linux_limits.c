@@ -175,10 +175,11 @@ int mp_os_cpu_allowed(void) {
 
 /* ---- what is in use ---- */
 
-int mp_os_memory_used(uint64_t *bytes) {
-  char text[128];
+int mp_os_memory_used(int32_t pid, uint64_t *bytes) {
+  char path[32] = "/proc/self/statm", text[128];
   unsigned long long resident, shared;
-  if (text_of("/proc/self/statm", text, sizeof text) < 0) return -ENOENT;
+  if (pid != 0) snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+  if (text_of(path, text, sizeof text) < 0) return -ENOENT;
   if (sscanf(text, "%*s %llu %llu", &resident, &shared) != 2) return -EIO;
   *bytes = (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
   return 0;

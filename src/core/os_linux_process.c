@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -222,6 +223,31 @@ int mp_os_wait_child(int32_t pid, int pidfd, int nohang, int *status) {
   if (info.si_pid == 0) return MP_TIMEOUT;
   *status = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
   return 0;
+}
+
+int mp_os_child_stopped(int32_t pid) {
+  siginfo_t info = { 0 };
+  if (pid <= 0) return 0;
+  /* ends are left for mp_os_wait_child; WNOWAIT: the next one who asks hears the same */
+  int r = MP_CALL(waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG | WNOWAIT));
+  return r == 0 && info.si_pid == pid && info.si_code == CLD_STOPPED;
+}
+
+int mp_os_child_news(int *fd) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  int r = MP_CALL(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (r < 0) return -errno;
+  pthread_sigmask(SIG_BLOCK, &set, NULL);   /* fails only for an unknown `how` */
+  *fd = r;
+  return 0;
+}
+
+int mp_os_child_news_drain(int fd) {
+  struct signalfd_siginfo news[4]; /* this signal does not queue */
+  ptrdiff_t r = mp_os_read(fd, news, sizeof news);
+  return r == -EAGAIN || r > 0 ? 0 : (int)r;
 }
 
 int mp_os_parent_death_signal(int sig) {

@@ -21,13 +21,15 @@ enum mp_item_kind {
   MP_ITEM_ERROR,    /* bytes: what it raised */
   MP_ITEM_LOST,     /* its worker died: pid and wait status */
   MP_ITEM_TIMEOUT,  /* its worker was killed as it ran too long */
-  MP_ITEM_CANCELLED /* its worker was killed, or it was taken out of the line, on request */
+  MP_ITEM_CANCELLED, /* its worker was killed, or it was taken out of the line, on request */
+  MP_ITEM_MEMORY    /* its worker was killed as it had grown too large */
 };
 
 struct mp_pool_options {
   uint32_t workers;            /* at least 1 */
   uint32_t tasks_per_worker;   /* a worker ends after so many; 0: no limit */
-  uint64_t memory_per_worker;  /* bytes of resident memory; above it a worker is replaced; 0: none */
+  uint64_t memory_per_worker;  /* bytes of resident memory; a worker above it is replaced, and killed if
+                               ** it runs a task; 0: no limit */
 };
 
 /* One task to submit. */
@@ -74,7 +76,7 @@ struct mp_item_cursor {
 struct mp_item {
   enum mp_item_kind kind;
   struct mp_parcel parcel; /* VALUE, ERROR: a view into the task */
-  int32_t pid, status;     /* LOST, TIMEOUT, CANCELLED: the worker, as waitpid says; or 0 */
+  int32_t pid, status;     /* LOST and all below: the worker, as waitpid says; or 0 */
 };
 
 /* The next item of a collected task; false after the last one. */
@@ -137,7 +139,8 @@ struct mp_work {
   struct mp_parcel parcel; /* a view; good until mp_work_done */
   uint64_t id;
   uint32_t count, first; /* run the items first .. count-1, counted from 0 */
-  bool timed;            /* has a time limit: mp_supervisor_notify before it is run */
+  bool timed;            /* has a time limit */
+  bool notifies;         /* mp_supervisor_notify before it is run */
 };
 
 /* Waits for a task and takes it. MP_CLOSED: there is none and will be none: end. MP_TIMEOUT,

@@ -20,6 +20,7 @@
 enum task_state { TASK_WAITING = 1, TASK_RUNNING, TASK_OVER };
 #define TASK_KILL_TIMEOUT 1u /* flags: the supervisor kills its worker, and why */
 #define TASK_KILL_CANCEL 2u
+#define TASK_KILL_MEMORY 4u
 
 /* Items in an area: {u32 kind | reference bit | length << 4}, then the bytes, in fours. */
 #define ITEM_BY_REFERENCE 8u
@@ -41,7 +42,7 @@ struct item_area {
 struct task {
   mp_w32 next, prev;       /* in line and running: both ways; over: next only */
   mp_w32 state, flags;
-  mp_w32 kill_item;        /* TASK_KILL_TIMEOUT: which item is the late one */
+  mp_w32 kill_item;        /* TASK_KILL_TIMEOUT, TASK_KILL_MEMORY: because of which item */
   mp_w64 id;               /* serial number << 32 | own reference */
   mp_w64 timeout, started; /* ns */
   mp_w32 worker;           /* tag of who runs it */
@@ -77,6 +78,8 @@ struct pool {
   mp_w32 initializer_error;          /* message, or none */
   mp_w32 unready;                    /* atomic: workers started since the last one came up */
   mp_w32 supervisor;                 /* tag */
+  mp_w32 measured;                   /* atomic; the supervisor looks at the workers' memory from time to
+                                     ** time: whoever takes a task need not tell it */
   mp_w32 lookout;                    /* atomic; tag of the worker that watches the line, or 0 */
   mp_w32 parting;                    /* its creator ends: set once, by that one, without the lock */
   struct mp_park work;    /* workers wait for tasks */
@@ -132,6 +135,9 @@ unsigned char *mp_item_begin(struct item_area *a, enum mp_item_kind kind, bool b
 /* In a transaction: the item that was running when its worker died ends like this. */
 void mp_item_end(struct mp_context *c, struct task *t, enum mp_item_kind kind, int32_t pid,
                  int32_t status);
+
+/* In a transaction: the task's worker is to be killed for what the item at hand does. */
+void mp_task_condemn(struct mp_context *c, struct task *t, uint32_t why);
 
 const char *mp_task_check(struct mp_context *c, mp_ref task, struct mp_walk *w);
 

@@ -7,7 +7,8 @@
 ** is killed, so are they. Tasks and results never pass through it. Ctrl-C reaches it with the whole
 ** group, and it notes how many tasks there had been: what it means is the creator's to decide, but
 ** one that ends after it, without having given work again, is not kept waiting for what is left.
-** Lock: the pool's, to look at running tasks. Invariant: each seat is empty or has one worker; a
+** Whom it kills, and when, is pool_limits.c.
+** Lock: the pool's, to read the last task's number. Invariant: each seat is empty or has one worker; a
 ** worker that is not up after many starts means that none can be, and the pool is broken.
 ** Death: held = HELD_SUPERVISOR in its handle entry tells whoever cleans up that the pool is
 ** broken; its workers have died with it. Each worker's death is cleaned up here at once: its task
@@ -20,42 +21,16 @@
 
 #include "clock.h"
 #include "os.h"
-#include "pool_layout.h"
-#include "process.h"
+#include "pool_watch.h"
 
 #define TERMINATE_NS INT64_C(2000000000) /* from SIGTERM to SIGKILL */
 #define RETRY_NS INT64_C(100000000)      /* after a fork that failed */
 #define UNREADY_MORE 3u                  /* starts that may fail in a row, beside two for each seat */
 
-/* private; what the supervisor knows */
-struct watch {
-  struct mp_handle *pool;
-  struct mp_context *c;
-  mp_process **seat;
-  struct pollfd *fds; /* control, then a sentinel a seat */
-  uint32_t *condemned; /* tags of workers to kill, room for all seats */
-  uint32_t seats, started;
-  int control;
-  bool terminating;
-  bool interrupted;    /* Ctrl-C came when the last task was this one: */
-  uint32_t interrupted_after;
-  mp_deadline kill_at; /* after SIGTERM */
-  mp_deadline wake_up; /* the next time limit */
-};
-
 static uint32_t seats_taken(const struct watch *w) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < w->seats; i++) n += w->seat[i] != NULL;
   return n;
-}
-
-/* To the worker of that tag, or to all (0). One that can't be told has ended: it is reaped next. */
-static void seats_signal(const struct watch *w, uint32_t tag, int signal_number) {
-  for (uint32_t i = 0; i < w->seats; i++) {
-    if (w->seat[i] == NULL || (tag != 0 && w->seat[i]->tag != tag)) continue;
-    int r = mp_process_signal(w->seat[i], signal_number);
-    (void)r;
-  }
 }
 
 /* ---- starting ---- */
@@ -147,58 +122,29 @@ static void pool_enforce_end(struct watch *w) {
   if (!w->terminating) {
     w->terminating = true;
     w->kill_at = mp_clock_after(TERMINATE_NS);
-    seats_signal(w, 0, SIGTERM);
+    mp_watch_signal(w, 0, SIGTERM);
+    mp_watch_signal(w, 0, SIGCONT); /* one that is stopped hears it too */
   }
-  if (mp_clock_now() >= w->kill_at) seats_signal(w, 0, SIGKILL);
+  if (mp_clock_now() >= w->kill_at) mp_watch_signal(w, 0, SIGKILL);
   if (w->kill_at < w->wake_up) w->wake_up = w->kill_at;
-}
-
-/* A running task: is its time up, or its end asked for? Gives the worker to kill, or 0. */
-static uint32_t task_verdict(struct watch *w, struct task *t, int64_t now) {
-  uint64_t timeout = w64_get(&t->timeout);
-  uint32_t flags = w32_get(&t->flags);
-  if (timeout != 0 && flags == 0) {
-    mp_deadline due = (mp_deadline)(w64_get(&t->started) + timeout);
-    if (due > now) {
-      if (due < w->wake_up) w->wake_up = due;
-      return 0;
-    }
-    mp_tx_set32(w->c, &t->flags, TASK_KILL_TIMEOUT);
-    mp_tx_set32(w->c, &t->kill_item, task_settled(w->c, t));
-    mp_tx_commit(w->c);
-    flags = TASK_KILL_TIMEOUT;
-  }
-  return flags != 0 ? w32_get(&t->worker) : 0;
-}
-
-/* Kills the workers of tasks that run too long or were cancelled. One that finishes its task in
-** between sees the mark and takes no other (mp_work_done). */
-static void tasks_enforce(struct watch *w) {
-  struct pool *p = pool_of(w->pool);
-  int64_t now = mp_clock_now();
-  uint32_t n = 0;
-  mp_mutex_lock(w->c, &p->object.lock);
-  for (mp_ref ref = w32_get(&p->running); ref != MP_NONE && n < w->seats;) {
-    struct task *t = task_at(w->c, ref);
-    uint32_t worker = task_verdict(w, t, now);
-    if (worker != 0) w->condemned[n++] = worker;
-    ref = w32_get(&t->next);
-  }
-  mp_mutex_unlock(w->c, &p->object.lock);
-  while (n > 0) seats_signal(w, w->condemned[--n], SIGKILL);
 }
 
 /* ---- the loop ---- */
 
 static void watch_wait(struct watch *w) {
+  struct pollfd *sentinel = w->fds + 2;
   w->fds[0] = (struct pollfd){.fd = w->control, .events = POLLIN};
+  w->fds[1] = (struct pollfd){.fd = w->news, .events = POLLIN};
   for (uint32_t i = 0; i < w->seats; i++) {
-    w->fds[i + 1] = (struct pollfd){.fd = -1, .events = POLLIN};
-    if (w->seat[i] != NULL && mp_process_sentinel(w->seat[i], &w->fds[i + 1].fd) != 0)
+    sentinel[i] = (struct pollfd){.fd = -1, .events = POLLIN};
+    if (w->seat[i] != NULL && mp_process_sentinel(w->seat[i], &sentinel[i].fd) != 0)
       w->wake_up = mp_clock_cap(w->wake_up, RETRY_NS); /* no descriptor to wait with: look again */
   }
-  (void)mp_os_poll(w->fds, w->seats + 1, w->wake_up);
+  (void)mp_os_poll(w->fds, w->seats + 2, w->wake_up);
   (void)mp_os_eventfd_drain(w->control);
+  if (w->fds[1].revents == 0) return;
+  (void)mp_os_child_news_drain(w->news);
+  w->look = true;
 }
 
 /* Returns in a worker only, with its number. */
@@ -208,30 +154,52 @@ static uint32_t watch_run(struct watch *w) {
     interrupt_enforce(w);
     seats_reap(w);
     if (seats_fill(w) == 1) return w->started;
+    mp_watch_stopped(w);
     pool_enforce_end(w);
     if (!workers_wanted(w) && seats_taken(w) == 0) break;
-    tasks_enforce(w);
+    mp_watch_memory(w);
+    mp_watch_tasks(w);
     watch_wait(w);
   }
   w32_put(&w->pool->entry->held, 0); /* an orderly end: nothing is broken by it */
   mp_process_exit(w->c, 0);
 }
 
+static bool watch_open(struct watch *w) {
+  w->seats = w32_get(&pool_of(w->pool)->workers);
+  w->seat = calloc(w->seats, sizeof *w->seat);
+  w->stopped = calloc(w->seats, sizeof *w->stopped);
+  w->fds = calloc(w->seats + 2, sizeof *w->fds);
+  w->condemned = calloc(w->seats, sizeof *w->condemned);
+  w->measured = calloc(w->seats, sizeof *w->measured);
+  w->before = calloc(w->seats, sizeof *w->before);
+  if (mp_os_child_news(&w->news) != 0) w->news = -1; /* then we look now and then */
+  return w->seat != NULL && w->stopped != NULL && w->fds != NULL && w->condemned != NULL &&
+         w->measured != NULL && w->before != NULL;
+}
+
+/* A worker has a copy of all that: it is not its concern. */
+static void watch_close(struct watch *w) {
+  w->c->stuck = NULL;
+  w->news = mp_os_close(w->news);
+  free(w->seat);
+  free(w->stopped);
+  free(w->fds);
+  free(w->condemned);
+  free(w->measured);
+  free(w->before);
+}
+
 static uint32_t supervise(struct mp_handle *pool, int control, int32_t creator) {
   struct mp_context *c = pool->context;
   struct watch w = {.pool = pool, .c = c, .control = control};
-  w.seats = w32_get(&pool_of(pool)->workers);
-  w.seat = calloc(w.seats, sizeof *w.seat);
-  w.fds = calloc(w.seats + 1, sizeof *w.fds);
-  w.condemned = calloc(w.seats, sizeof *w.condemned);
   w32_put(&pool->entry->held, HELD_SUPERVISOR);
   w32_put(&pool_of(pool)->supervisor, c->tag);
-  if (w.seat == NULL || w.fds == NULL || w.condemned == NULL)
-    mp_process_exit(c, 1); /* held: the pool is broken */
+  if (!watch_open(&w)) mp_process_exit(c, 1); /* held: the pool is broken */
+  c->stuck = mp_watch_release;
+  c->stuck_arg = &w;
   uint32_t number = watch_run(&w);
-  free(w.seat);
-  free(w.fds);
-  free(w.condemned);
+  watch_close(&w);
   mp_process_started_by(creator);
   return number;
 }

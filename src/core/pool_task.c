@@ -152,6 +152,11 @@ void mp_item_end(struct mp_context *c, struct task *t, enum mp_item_kind kind, i
   mp_tx_set64(c, &a->used, used);
 }
 
+void mp_task_condemn(struct mp_context *c, struct task *t, uint32_t why) {
+  mp_tx_set32(c, &t->flags, why);
+  mp_tx_set32(c, &t->kill_item, task_settled(c, t));
+}
+
 /* The word of the item at *at that names its message, or NULL; *at moves to the next item. */
 static mp_w32 *item_message(struct item_area *a, uint32_t *at) {
   uint32_t head;

@@ -6,7 +6,7 @@
 ** store to area.used and no lock. Invariant: `held` of a worker's handle entry names the task in
 ** its hands, and task.worker names the worker, both in the transactions that move the task.
 ** Death: owner_died finds the task by `held`: items that are settled count, the one being run is
-** ended as lost (or timed out, or cancelled) or run again if it has retries left, and the rest goes
+** ended as lost (or timed out, or cancelled, or too large) or run again if it has retries left, and the rest goes
 ** back to the front of the line.
 */
 #include <errno.h>
@@ -43,6 +43,13 @@ static mp_ref work_pop(struct mp_handle *h) {
   return ref;
 }
 
+/* Does the supervisor sleep, though it is to look at the memory of a worker with a task? */
+static bool work_unmeasured(const struct pool *p) {
+  if (w64_get(&p->memory_per_worker) == 0) return false;
+  mp_full_fence(); /* the task in hand before the look; pairs with memory_rest */
+  return w32_get(&p->measured) == 0;
+}
+
 static void work_open(struct mp_handle *h, mp_ref ref, struct mp_work *out) {
   const struct task *t = task_at(h->context, ref);
   *out = (struct mp_work){.pool = h, .task = ref, .parcel = mp_task_parcel(h->context, ref)};
@@ -50,6 +57,7 @@ static void work_open(struct mp_handle *h, mp_ref ref, struct mp_work *out) {
   out->count = w32_get(&t->count);
   out->first = task_settled(h->context, t);
   out->timed = w64_get(&t->timeout) != 0;
+  out->notifies = out->timed || work_unmeasured(pool_of(h));
 }
 
 /* Watches the line for a moment, one worker at a time: as long as it does, nobody else has to be woken
@@ -212,7 +220,8 @@ int mp_work_initializer_failed(struct mp_handle *pool, const struct mp_parcel *e
 static enum mp_item_kind death_kind(const struct task *t) {
   uint32_t flags = w32_get(&t->flags);
   if (flags & TASK_KILL_CANCEL) return MP_ITEM_CANCELLED;
-  return flags & TASK_KILL_TIMEOUT ? MP_ITEM_TIMEOUT : MP_ITEM_LOST;
+  if (flags & TASK_KILL_TIMEOUT) return MP_ITEM_TIMEOUT;
+  return flags & TASK_KILL_MEMORY ? MP_ITEM_MEMORY : MP_ITEM_LOST;
 }
 
 /* In a transaction: the task of a dead worker, whose settled items count. */
@@ -223,12 +232,14 @@ static void worker_died(struct mp_context *c, struct pool *p, mp_ref ref,
   uint32_t settled = task_settled(c, t), count = w32_get(&t->count);
   uint32_t ended = w32_get(&dead->ended);
   int pid = mp_slot_pid(dead);
-  bool again = kind == MP_ITEM_LOST && w32_get(&t->retries_left) > 0 && settled < count;
-  bool late = kind != MP_ITEM_TIMEOUT || w32_get(&t->kill_item) == settled;
+  bool singled_out = kind == MP_ITEM_TIMEOUT || kind == MP_ITEM_MEMORY;
+  /* not the next item, when the one that was meant just made it */
+  bool hit = settled < count && (!singled_out || w32_get(&t->kill_item) == settled);
+  bool again = (kind == MP_ITEM_LOST || kind == MP_ITEM_MEMORY) && w32_get(&t->retries_left) > 0;
   mp_tx_set64(c, &p->lost, w64_get(&p->lost) + 1);
-  if (again) {
+  if (hit && again) {
     mp_tx_set32(c, &t->retries_left, w32_get(&t->retries_left) - 1);
-  } else if (settled < count && late) { /* not the next item, when the late one just made it */
+  } else if (hit) {
     mp_item_end(c, t, kind, pid, ended == 0 ? INT32_MIN : mp_slot_ended_status(ended));
     mp_tx_set32(c, &t->failures, w32_get(&t->failures) + 1);
     mp_tx_set32(c, &t->retries_left, w32_get(&t->retries));

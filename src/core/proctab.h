@@ -131,6 +131,10 @@ struct mp_context {
   /* set by the user of the context, may be NULL: true when a blocking call should return */
   int (*interrupted)(void *arg);
   void *interrupted_arg;
+  /* set by the user of the context, may be NULL: an internal mutex has not come free during a nap,
+  ** though its holder lives (mutex.c). May end who is in the way; must not take a mutex */
+  void (*stuck)(void *arg);
+  void *stuck_arg;
   uint32_t releasing;          /* bit j: slot->doomed[j] is being taken apart or kept (heap.c) */
   bool reaping;                /* object.c: is taking dying objects apart */
   struct mp_patience patience[2]; /* queue_wait.c: of waits for room, and for messages */
