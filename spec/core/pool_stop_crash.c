@@ -1,5 +1,6 @@
 /* A worker is stopped before each store that it makes from a task's result to its next task: others
 ** get on, and it is killed where they could not, and nowhere else. */
+#include "crash.h"
 #include "pool_world.h"
 
 #define PROMPTLY (2 * test_slow()) /* seconds until a stopped worker may hold up nobody */
