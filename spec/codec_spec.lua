@@ -176,6 +176,27 @@ describe("tables", function()
     end
   end)
 
+  it("with keys that are almost the same, again and again", function()
+    local keys = {}
+    for n = 1, 40 do
+      for _, middle in ipairs {"", "-", "+"} do
+        local half = (n - #middle) // 2
+        keys[#keys + 1] = ("a"):rep(half) .. middle .. ("a"):rep(n - half - #middle)
+      end
+      keys[#keys + 1] = ("a"):rep(n - 1) .. "A"
+    end
+    for pairs_each = 1, 20 do
+      local list = {}
+      for i = 1, 300 do
+        local map = {}
+        for j = 1, pairs_each do map[keys[(i * 7 + j * j) % #keys + 1]] = j end
+        list[i] = map
+      end
+      same(list)
+    end
+    same {("x"):rep(300), {k = 1}, {k = 1}, {kk = {k = 1}}, {k = {k = {}}}}
+  end)
+
   it("of scalars and others in every order", function()
     local others = {{}, {1}, {x = 1}, print, false, "s", ("long"):rep(20), 1.5, -1, -200, 1 << 40}
     for _, n in ipairs {10, 11, 12, 13, 40, 4095, 4096, 4097} do

@@ -215,14 +215,43 @@ static void check_key(struct decoder *d) {
   }
 }
 
+static int is_same(const struct decoder *d, const struct key *k, const unsigned char *p, size_t n) {
+  uint64_t a, b;
+  if (k->size != n) return 0;
+  if (n > sizeof a || d->end - p < (ptrdiff_t)sizeof a) return memcmp(k->bytes, p, n) == 0;
+  memcpy(&a, k->bytes, sizeof a);
+  memcpy(&b, p, sizeof b);
+  return (a ^ b) << (64 - 8 * n) == 0;
+}
+
+/* A key of 1 to 31 bytes: to make a string of it is the work that a repeated key spares. */
+static void push_key(struct decoder *d, size_t n) {
+  const unsigned char *p = take(d, n);
+  unsigned i = (p[0] + 5u * p[n - 1] + (unsigned)n) % KEYS;
+  struct key *k = &d->keys[i];
+  if (is_same(d, k, p, n)) {
+    lua_pushvalue(d->L, d->keys_index + (int)i);
+  } else {
+    lua_pushlstring(d->L, (const char *)p, n);
+    lua_copy(d->L, -1, d->keys_index + (int)i);
+    k->bytes = p;
+    k->size = n;
+  }
+}
+
 static int step_map(struct decoder *d, struct open *o) {
   lua_State *L = d->L;
   int slot = o->slot;
   while (o->left > 0) {
     if ((o->left & 1) == 0) {
       unsigned c = d->at < d->end ? *d->at : WIRE_NIL;
-      if (!mp_decode_value(d)) return 0;
-      if (c >= WIRE_NIL) check_key(d);
+      if (c > WIRE_FIXSTR && c < WIRE_NIL && d->keys_index) {
+        d->at++;
+        push_key(d, c & 0x1f);
+      } else {
+        if (!mp_decode_value(d)) return 0;
+        if (c >= WIRE_NIL) check_key(d);
+      }
       o->left--;
     }
     if (!mp_decode_usual(d) && !mp_decode_value(d)) return 0;
@@ -330,7 +359,8 @@ void mp_decode_whole(struct decoder *d) {
 
 static void decoder_open(struct decoder *d, lua_State *L, const void *bytes, size_t size,
                          unsigned mode) {
-  luaL_checkstack(L, DECODE_ROOM + DECODE_SLOTS, NULL);
+  int slots = DECODE_SLOTS + (size < KEYS_MIN_SIZE ? 0 : (int)KEYS);
+  luaL_checkstack(L, DECODE_ROOM + slots, NULL);
   d->L = L;
   d->at = d->origin = d->body = bytes;
   d->end = d->at + size;
@@ -342,8 +372,10 @@ static void decoder_open(struct decoder *d, lua_State *L, const void *bytes, siz
   d->open = d->inline_open;
   d->cells = 0;
   d->base = lua_gettop(L) + 1;
-  d->ceiling = d->base + DECODE_SLOTS + DECODE_ROOM - 1;
-  lua_settop(L, d->base + DECODE_SLOTS - 1);
+  d->ceiling = d->base + slots + DECODE_ROOM - 1;
+  lua_settop(L, d->base + slots - 1);
+  d->keys_index = size < KEYS_MIN_SIZE ? 0 : d->base + DECODE_SLOTS;
+  if (d->keys_index) memset(d->keys, 0, sizeof d->keys);
   if (size > UINT32_MAX) mp_decode_fail(d, d->at, "the message is larger than 4 GiB");
 }
 
@@ -366,6 +398,6 @@ int mp_codec_decode(lua_State *L, const void *bytes, size_t size, unsigned mode)
 int mp_codec_lua_decode(lua_State *L) {
   size_t n;
   const char *s = luaL_checklstring(L, 1, &n);
-  lua_settop(L, 1);
+  if (lua_gettop(L) > 1) lua_settop(L, 1);
   return mp_codec_decode(L, s, n, MP_CODEC_DATA);
 }

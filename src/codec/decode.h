@@ -30,6 +30,15 @@ struct open {
 
 #define OPEN_INLINE 16
 
+/* Keys that were met lately in this message: their strings stand on the stack. */
+#define KEYS 32u
+#define KEYS_MIN_SIZE 256u /* of a message in which keys are likely to come again */
+
+struct key {
+  const unsigned char *bytes; /* in the message */
+  size_t size;
+};
+
 struct decoder {
   const unsigned char *at, *end;
   const unsigned char *origin; /* of the message: errors count from here */
@@ -44,6 +53,8 @@ struct decoder {
   unsigned mode;
   uint32_t depth, room;
   lua_Integer cells;
+  int keys_index; /* stack index of the first, or 0: they are not kept */
+  struct key keys[KEYS];
   struct open *open;
   struct open inline_open[OPEN_INLINE];
 };

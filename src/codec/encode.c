@@ -303,8 +303,10 @@ void mp_codec_encode_slice(lua_State *L, const struct mp_codec_request *what,
 int mp_codec_lua_encode(lua_State *L) {
   static const struct mp_codec_request what = {1, 1, MP_CODEC_DATA, "value"};
   struct mp_codec_view view;
-  luaL_checkany(L, 1);
-  lua_settop(L, 1);
+  if (lua_gettop(L) != 1) {
+    luaL_checkany(L, 1);
+    lua_settop(L, 1);
+  }
   mp_codec_encode(L, &what, &view);
   lua_pushlstring(L, (const char *)view.bytes, view.size);
   mp_codec_release(&view);

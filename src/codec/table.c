@@ -30,7 +30,7 @@ static void frame_close(struct encoder *e, struct frame *f) {
 }
 
 /* Key and value of this many elements are left on the stack before they are taken off at once. */
-#define BATCH 8
+#define BATCH 16
 
 /* Whether the value at `index` is the integer i. */
 static int is_integer(lua_State *L, int index, lua_Integer i) {
