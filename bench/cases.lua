@@ -161,6 +161,16 @@ return {
     metrics = {metric("pool_apply_async", "/s", speed("Python", 12))},
   },
   {
+    name = "pool_submit",
+    sides = {ours "pool_submit", python "pool_submit"},
+    metrics = {metric("pool_submit", "/s", speed("Python", 40))},
+  },
+  {
+    name = "pool_1m",
+    sides = {ours "pool_1m", python "pool_1m"},
+    metrics = {metric("pool_1m", "MB/s", speed("Python", 4))},
+  },
+  {
     name = "pool_apply",
     sides = {ours "pool_apply", python "pool_apply", floor("futex there and back", "pingpong task")},
     metrics = {metric("pool_apply", "us", speed("Python", 8))},

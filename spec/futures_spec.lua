@@ -50,6 +50,30 @@ describe("an executor", function()
     executor:shutdown()
   end)
 
+  it("cancels what a map has in line, too", function()
+    local executor = futures.ProcessPoolExecutor(1)
+    local results = executor:map(function(n) mp.sleep(0.1) return n end, {1, 2, 3})
+    helper.eventually(function() return executor.pool:stats().running == 1 end)
+    executor:shutdown {wait = false, cancel_futures = true}
+    assert.same({1, 1}, {results()})
+    fails("CancelledError", "", results)
+    fails("CancelledError", "", results)
+    assert.is_nil(results())
+    executor:shutdown()
+  end)
+
+  it("calls back at once for what it cancels", function()
+    local executor, cancelled = futures.ProcessPoolExecutor(1), 0
+    local slow = executor:submit(mp.sleep, 0.1)
+    for _ = 1, 3 do
+      executor:submit(square, 1):add_done_callback(function(f) cancelled = cancelled + (f:cancelled() and 1 or 0) end)
+    end
+    helper.eventually(function() return slow:running() end)
+    executor:shutdown {wait = false, cancel_futures = true}
+    assert.equal(3, cancelled)
+    executor:shutdown()
+  end)
+
   it("loses only the future whose worker dies", function()
     local executor <close> = futures.ProcessPoolExecutor(2)
     local doomed, fine = executor:submit(os.exit, 3), executor:submit(square, 4)

@@ -192,16 +192,13 @@ function Executor:init(...)
   if tasks and tasks < 1 then raise("ValueError", "max_tasks_per_child must be >= 1") end
   forget_ended()
   self.pool = require("multiprocessing.pool").make(true, workers, initializer, initargs, tasks)
-  self.futures = setmetatable({}, {__mode = "k"})
   working[self.pool] = true
   ending.keep()
 end
 
 -- submit(f, ...): a Future for f(...).
 function Executor:submit(f, ...)
-  local future = core.pool_submit(self.pool, f, ...)
-  self.futures[future] = true
-  return future
+  return core.pool_submit(self.pool, f, ...)
 end
 
 local read_map = core.options("timeout:seconds", "chunksize:integer", "buffersize:integer")
@@ -226,9 +223,7 @@ function Executor:shutdown(...)
     self.closed = true
     self.pool:close()
   end
-  if cancel then
-    for future in pairs(self.futures) do future:cancel() end
-  end
+  if cancel then core.pool_cancel_waiting(self.pool) end
   if wait ~= false then
     self.pool:join()
     working[self.pool] = nil

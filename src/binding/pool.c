@@ -179,6 +179,21 @@ static int pool_join(lua_State *L) {
   return 1;
 }
 
+/* pool_take_in(pool): what has arrived; calls what is due. */
+static int pool_take_in(lua_State *L) {
+  mp_lua_pool_check(L, 1);
+  lua_settop(L, 1);
+  mp_lua_pool_drain(L, 1);
+  mp_lua_pool_call_back(L, 1);
+  return 0;
+}
+
+/* pool_cancel_waiting(pool): calls what is due. */
+static int pool_cancel_waiting(lua_State *L) {
+  mp_pool_cancel_waiting(mp_lua_pool_check(L, 1)->base.handle);
+  return pool_take_in(L);
+}
+
 /* pool_part(pool): the program ends: no more work, but what there is is done. */
 static int pool_part(lua_State *L) {
   struct pool *p = mp_lua_pool_check(L, 1);
@@ -237,15 +252,6 @@ static int pool_expects(lua_State *L) {
   return 1;
 }
 
-/* pool_take_in(pool): what has arrived; calls what is due. */
-static int pool_take_in(lua_State *L) {
-  mp_lua_pool_check(L, 1);
-  lua_settop(L, 1);
-  mp_lua_pool_drain(L, 1);
-  mp_lua_pool_call_back(L, 1);
-  return 0;
-}
-
 /* Runs the callbacks that are due; raises what one has raised. */
 static int pool_poll(lua_State *L) {
   (void)pool_take_in(L);
@@ -285,7 +291,8 @@ static const luaL_Reg pool_metamethods[] = {{"__close", pool_leave}, {NULL, NULL
 static const luaL_Reg pool_functions[] = {
   {"pool_new", pool_new}, {"pool_start", pool_start}, {"pool_expects", pool_expects},
   {"pool_take_in", pool_take_in}, {"pool_part", pool_part}, {"pool_finish", pool_finish},
-  {"pool_is_ours", pool_is_own}, {"pool_is_over", pool_is_over}, {NULL, NULL}};
+  {"pool_is_ours", pool_is_own}, {"pool_is_over", pool_is_over},
+  {"pool_cancel_waiting", pool_cancel_waiting}, {NULL, NULL}};
 
 void mp_lua_open_pool(lua_State *L) {
   mp_lua_type(L, &mp_lua_pool_type, pool_methods, pool_metamethods);

@@ -63,15 +63,26 @@ static void stream_keep_error(lua_State *L, int stream, lua_Integer index) {
   stream_keep(L, stream, index);
 }
 
+/* The item at hand. */
+static void stream_take_in(lua_State *L, struct arrival *a) {
+  if (mp_lua_pool_item(L, a)) {
+    stream_keep(L, a->result, (lua_Integer)a->index);
+  } else {
+    lua_pop(L, 1);
+    stream_keep_error(L, a->result, (lua_Integer)a->index);
+  }
+}
+
+/* A task that has fewer items than were submitted was cancelled before all of them ran. */
 void mp_lua_stream_arrive(lua_State *L, struct mp_handle *pool, struct arrival *a) {
+  const struct stream *s = (const struct stream *)lua_touserdata(L, a->result);
+  lua_Integer last = (lua_Integer)a->first + s->chunk - 1;
   struct mp_item_cursor at = {0};
-  for (; mp_pool_item(pool, &a->task, &at, &a->item); a->index++) {
-    if (mp_lua_pool_item(L, a)) {
-      stream_keep(L, a->result, (lua_Integer)a->index);
-    } else {
-      lua_pop(L, 1);
-      stream_keep_error(L, a->result, (lua_Integer)a->index);
-    }
+  if (last > s->drawn) last = s->drawn;
+  for (; mp_pool_item(pool, &a->task, &at, &a->item); a->index++) stream_take_in(L, a);
+  for (; (lua_Integer)a->index <= last; a->index++) {
+    a->item = (struct mp_item){.kind = MP_ITEM_CANCELLED};
+    stream_take_in(L, a);
   }
 }
 

@@ -198,6 +198,24 @@ int mp_pool_cancel(struct mp_handle *pool, uint64_t id, bool running) {
   return r;
 }
 
+/* The task that is next in line, by its number; 0: none. */
+static uint64_t line_first(struct mp_handle *pool) {
+  struct mp_context *c = pool->context;
+  struct pool *p = pool_of(pool);
+  mp_mutex_lock(c, &p->object.lock);
+  mp_ref ref = w32_get(&p->todo);
+  uint64_t id = ref == MP_NONE ? 0 : w64_get(&task_at(c, ref)->id);
+  mp_mutex_unlock(c, &p->object.lock);
+  return id;
+}
+
+void mp_pool_cancel_waiting(struct mp_handle *pool) {
+  for (uint64_t id; (id = line_first(pool)) != 0;) {
+    int r = mp_pool_cancel(pool, id, false);
+    (void)r; /* else a worker has it now */
+  }
+}
+
 static void pool_set_state(struct mp_handle *pool, enum mp_pool_state state) {
   struct mp_context *c = pool->context;
   struct pool *p = pool_of(pool);

@@ -94,6 +94,9 @@ void mp_pool_forget(struct mp_handle *pool, const struct mp_pool_result *r);
 ** killed. */
 MP_MUST_USE int mp_pool_cancel(struct mp_handle *pool, uint64_t id, bool running);
 
+/* Takes all tasks out of the line. */
+void mp_pool_cancel_waiting(struct mp_handle *pool);
+
 /* Does a worker run it now? */
 bool mp_pool_is_running(struct mp_handle *pool, uint64_t id);
 
