@@ -56,13 +56,18 @@ local function left(stop)
   return stop and math.max(0, stop - core.monotonic())
 end
 
+-- The list without what it has twice.
 local function check(list)
   if type(list) ~= "table" then raise("TypeError", "fs must be a list of futures, got " .. core.show(list)) end
+  local seen, unique = {}, {}
   for i, future in ipairs(list) do
     if type(future) ~= "userdata" or (getmetatable(future) or {}).__name ~= "Future" then
       raise("TypeError", ("fs[%d] must be a Future, got %s"):format(i, core.show(future)))
     end
+    if not seen[future] then unique[#unique + 1] = future end
+    seen[future] = true
   end
+  return unique
 end
 
 -- Splits into those that are over and the others.
@@ -111,7 +116,7 @@ local read_wait = core.options("timeout:seconds", "return_when:string")
 
 -- wait(fs [, timeout [, return_when]]): the futures that are over, and the others.
 function futures.wait(list, ...)
-  check(list)
+  list = check(list)
   local timeout, when = read_wait(...)
   when = when or "ALL_COMPLETED"
   if not WHEN[when] then raise("ValueError", "Invalid return condition: " .. core.show(when)) end
@@ -128,7 +133,7 @@ local read_completed = core.options "timeout:seconds"
 
 -- as_completed(fs [, timeout]): an iterator over the futures as they end.
 function futures.as_completed(list, ...)
-  check(list)
+  list = check(list)
   local timeout = read_completed(...)
   local stop = timeout and core.monotonic() + timeout
   local done, open = sort_out(list)
@@ -234,6 +239,7 @@ end
 function Executor:terminate_workers()
   self.closed = true
   self.pool:terminate()
+  working[self.pool] = nil
 end
 
 Executor.kill_workers = Executor.terminate_workers

@@ -92,13 +92,6 @@ static int result_fileno(lua_State *L) {
   return 1;
 }
 
-static int result_tostring(lua_State *L) {
-  static const char *const words[] = {"pending", "done", "failed"};
-  const struct result *r = mp_lua_result_check(L, 1);
-  lua_pushfstring(L, "%s #%I (%s)", r->future ? "Future" : "AsyncResult", (LUAI_UACINT)(r->id >> 32), words[r->state]);
-  return 1;
-}
-
 /* ---- futures ---- */
 
 static struct result *future_check(lua_State *L) {
@@ -128,6 +121,26 @@ static int future_exception(lua_State *L) {
   return cancelled ? lua_error(L) : 1;
 }
 
+/* Is a worker at it, as far as this process can know? */
+static bool is_running(lua_State *L, const struct result *r) {
+  if (r->state != RESULT_OPEN || r->many) return false;
+  lua_getiuservalue(L, 1, RESULT_POOL);
+  const struct pool *p = (const struct pool *)lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return mp_lua_pool_is_ours(p) && mp_pool_is_running(p->base.handle, r->id);
+}
+
+static int result_tostring(lua_State *L) {
+  static const char *const words[] = {"pending", "done", "failed"};
+  const struct result *r = mp_lua_result_check(L, 1);
+  const char *word = words[r->state];
+  lua_settop(L, 1);
+  if (is_cancelled(L, r)) word = "cancelled";
+  if (is_running(L, r)) word = "running";
+  lua_pushfstring(L, "%s #%I (%s)", r->future ? "Future" : "AsyncResult", (LUAI_UACINT)(r->id >> 32), word);
+  return 1;
+}
+
 static int future_cancelled(lua_State *L) {
   (void)future_check(L);
   const struct result *r = mp_lua_result_look(L);
@@ -138,10 +151,7 @@ static int future_cancelled(lua_State *L) {
 
 static int future_running(lua_State *L) {
   (void)future_check(L);
-  const struct result *r = mp_lua_result_look(L);
-  lua_getiuservalue(L, 1, RESULT_POOL);
-  const struct mp_lua_handle *u = (const struct mp_lua_handle *)lua_touserdata(L, -1);
-  lua_pushboolean(L, r->state == RESULT_OPEN && mp_pool_is_running(u->handle, r->id));
+  lua_pushboolean(L, is_running(L, mp_lua_result_look(L)));
   return 1;
 }
 

@@ -129,6 +129,8 @@ void mp_lua_pool_drain(lua_State *L, int pool);
 /* Everything in flight ends with an error of that kind; or with the reason why no worker is left. */
 void mp_lua_pool_fail(lua_State *L, int pool, const char *kind, const char *text);
 void mp_lua_pool_broke(lua_State *L, int pool);
+/* Pushes the error of an initializer that always fails, and its traceback; false: there is none. */
+bool mp_lua_pool_initializer_error(lua_State *L, const struct pool *p);
 
 /* What arrived: the task, and the item at hand. */
 struct arrival {

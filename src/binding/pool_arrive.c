@@ -318,19 +318,21 @@ void mp_lua_pool_fail(lua_State *L, int pool, const char *kind, const char *text
   fail_all(L, pool);
 }
 
-/* No worker can be started, or the supervisor is gone. */
-void mp_lua_pool_broke(lua_State *L, int pool) {
-  struct pool *p = (struct pool *)lua_touserdata(L, pool);
+bool mp_lua_pool_initializer_error(lua_State *L, const struct pool *p) {
   struct mp_parcel error;
-  if (!mp_pool_initializer_error(p->base.handle, &error)) {
-    mp_lua_pool_fail(L, pool, "WorkerLostError", "the pool is broken: its supervisor has died");
-    return;
-  }
+  if (!mp_pool_initializer_error(p->base.handle, &error)) return false;
   lua_pushcfunction(L, decode_failure);
   lua_pushlightuserdata(L, &error);
   int status = lua_pcall(L, 1, 2, 0);
   if (status != LUA_OK) reading_failed(L, status);
   lua_pushboolean(L, p->executor);
   make_error(L, "initializer_failed", 3, 2);
-  fail_all(L, pool);
+  return true;
+}
+
+/* No worker can be started, or the supervisor is gone. */
+void mp_lua_pool_broke(lua_State *L, int pool) {
+  const struct pool *p = (const struct pool *)lua_touserdata(L, pool);
+  if (mp_lua_pool_initializer_error(L, p)) fail_all(L, pool);
+  else mp_lua_pool_fail(L, pool, "WorkerLostError", "the pool is broken: its supervisor has died");
 }

@@ -84,9 +84,14 @@ static const struct mp_lua_condition closed[] = {{MP_CLOSED, "ValueError", "Pool
 
 static void submitted(lua_State *L, const struct pool *p, int r) {
   if (mp_likely(r == 0)) return;
-  if (r == MP_CLOSED && mp_pool_state(p->base.handle) == MP_POOL_BROKEN)
+  if (r == MP_CLOSED && mp_pool_state(p->base.handle) == MP_POOL_BROKEN) {
+    if (mp_lua_pool_initializer_error(L, p)) {
+      lua_pop(L, 1);
+      lua_error(L);
+    }
     mp_lua_raise(L, p->executor ? "BrokenProcessPool" : "WorkerLostError",
-                 "the pool is broken: its workers cannot be started");
+                 "the pool is broken: its supervisor has died");
+  }
   mp_lua_result_as(L, r, "a task", closed);
 }
 
