@@ -119,7 +119,7 @@ describe("an executor that nobody shuts down", function()
 
   it("does so in a child", function()
     local result = run(PENDING .. [[
-      executor:submit(work, 0)
+      executor:submit(mp.sleep, 0.3) -- the parent's, and no business of its children
       local function child(how)
         local future
         executor = mp.futures.ProcessPoolExecutor(1)
@@ -135,7 +135,7 @@ describe("an executor that nobody shuts down", function()
       end
     ]])
     local each = TASKS .. "task 5\n"
-    assert.equal("task 0\n" .. each .. "called 5\n0\n" .. each .. "called 5\n1\n" .. each .. "3\n", result.stdout)
+    assert.equal(each .. "called 5\n0\n" .. each .. "called 5\n1\n" .. each .. "3\n", result.stdout)
     assert.matches("no luck", result.stderr)
   end)
 
