@@ -36,8 +36,9 @@ CORE_O := $(filter-out $(if $(FLAVOUR),,%/os_fault.o),$(call objects,core))
 CODEC_O := $(call objects,codec)
 BINDING_O := $(call objects,binding)
 # What a forked child runs stands together, in few pages: its first look at each costs a fault.
-CHILD_O := $(patsubst %,$(BUILD)/core/%.o,process process_end context proctab os_posix_signal os_posix os_linux_process bell handle object \
-  heap heap_small) $(BUILD)/binding/process.o
+CHILD_O := $(patsubst %,$(BUILD)/core/%.o,process process_leash process_end context proctab os_posix_signal os_posix \
+  os_linux_process os_linux_fd bell handle object heap heap_small pool_supervisor pool pool_work park mutex clock) \
+  $(patsubst %,$(BUILD)/binding/%.o,process module pool_worker pool)
 LIBRARY_O := $(CORE_O) $(CODEC_O) $(BINDING_O) $(BUILD)/embed.o
 LUA_FILES := $(wildcard lua/multiprocessing/*.lua)
 OUTPUTS := $(BUILD)/multiprocessing/core.so $(BUILD)/libmultiprocessing.a $(BUILD)/libmultiprocessing.so

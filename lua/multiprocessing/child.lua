@@ -45,11 +45,11 @@ local function exit(code)
   core.process_exit(status_of(code))
 end
 
--- The first thing that a child does. It may be given two random numbers: a copy of its parent's
+-- The first thing that a child does, with two random numbers of its own: a copy of its parent's
 -- generator would draw what its parent and all its siblings draw.
-function child.begin(...)
+function child.begin(seed, seed2)
   os.exit = exit -- luacheck: ignore 122
-  if ... then randomseed(...) else core.reseed(randomseed) end
+  randomseed(seed, seed2)
 end
 
 -- What is said of a body that failed, with what `describe` made of it.

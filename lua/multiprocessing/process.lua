@@ -376,18 +376,22 @@ function process.active_children()
   return list
 end
 
+local SPREAD <const> = 0x9E3779B97F4A7C15 -- numbers times this differ in many bits
+
 -- For a pool that starts so many workers: what each of them calls with its number, to become a
--- process of its own.
+-- process of its own. What can be made before they are forked is made here.
 function process.worker_maker(workers)
-  local creator, me = core.getpid(), states[current]
+  local worker, me, seed, seed2 = setmetatable({}, Process), states[current], nil, nil
   local first = me.count
   me.count = first + workers
+  local s = {class = "ForkPoolWorker", name = nil, daemon = false, owner = core.getpid(), maker = me, order = first,
+    authkey = me.authkey, count = 0, youngest = nil, parent = nil}
+  states[worker] = s
+  core.reseed(function(a, b) seed, seed2 = a, b end)
   return function(number)
-    local worker = setmetatable({}, Process)
-    states[worker] = {name = "ForkPoolWorker-" .. first + number, daemon = false, owner = creator, maker = me,
-      order = first + number, authkey = me.authkey, count = 0}
+    s.order = first + number
     current = worker
-    child.begin()
+    child.begin(seed + number * SPREAD, seed2)
   end
 end
 

@@ -282,9 +282,9 @@ int mp_fileno(struct mp_handle *h, int *fd) {
 }
 
 struct mp_bell *mp_bell_forget(struct mp_handle *h) {
-  if (h->bell != NULL) bell_free(h->bell);
-  h->bell = NULL;
-  return NULL;
+  if (h->bell == NULL) return NULL; /* nothing is stored: a fork would have to copy a page */
+  bell_free(h->bell);
+  return h->bell = NULL;
 }
 
 struct mp_bell *mp_bell_close(struct mp_handle *h) {

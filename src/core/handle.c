@@ -3,7 +3,7 @@
 ** memory for itself.
 **
 ** Structure: entries {reference, held} in the slot and in a chain of blocks behind it; the private
-** book finds a handle by its object's reference and an entry by its index. A child made by fork
+** book finds a handle by its object's reference and an entry by its index; the handles stand in sheets. A child made by fork
 ** gets a copy of the list, entry for entry, so that its handles keep their indices.
 ** Lock: registry.lock for entries' references and the chain; `held` is the kind's.
 ** Invariant: an entry with a reference counts as one of that object's holders.
@@ -33,19 +33,45 @@ int mp_handles_open(struct mp_context *c) {
   return 0;
 }
 
+static void sheets_free(struct handle_sheet *sheet) {
+  while (sheet != NULL) {
+    struct handle_sheet *next = sheet->next;
+    free(sheet);
+    sheet = next;
+  }
+}
+
 void mp_handles_close(struct mp_context *c) {
   struct mp_handles *b = c->handles;
   if (b == NULL) return;
-  for (uint32_t i = 0; i < b->room; i++) {
+  for (uint32_t i = 0; i < b->room; i++)
     if (b->by_ref[i] != NULL) mp_bell_forget(b->by_ref[i]);
-    free(b->by_ref[i]);
-  }
+  sheets_free(b->sheets);
   free(b->by_ref);
   free(b->block);
   free(b->free_index);
   free(b->child_block);
   free(b);
   c->handles = NULL;
+}
+
+static void handle_give(struct mp_handles *b, struct mp_handle *h) {
+  h->next = b->spare;
+  b->spare = h;
+}
+
+/* A spare handle, or NULL. */
+static struct mp_handle *handle_take(struct mp_handles *b) {
+  if (b->spare == NULL) {
+    struct handle_sheet *sheet = malloc(sizeof *sheet);
+    if (sheet == NULL) return NULL;
+    sheet->next = b->sheets;
+    b->sheets = sheet;
+    for (uint32_t i = HANDLES_IN_SHEET; i > 0; i--) handle_give(b, &sheet->handle[i - 1]);
+  }
+  struct mp_handle *h = b->spare;
+  b->spare = h->next;
+  return h;
 }
 
 static uint32_t book_place(const struct mp_handles *b, mp_ref ref) {
@@ -146,14 +172,14 @@ static int handle_make(struct mp_context *c, mp_ref ref, struct mp_handle **out)
   uint32_t index;
   int r = book_grow(c->handles);
   if (r != 0) return r;
-  struct mp_handle *h = malloc(sizeof *h);
+  struct mp_handle *h = handle_take(c->handles);
   if (h == NULL) return -ENOMEM;
   r = entry_new(c, &index);
   if (r != 0) {
-    free(h);
+    handle_give(c->handles, h);
     return r;
   }
-  *h = (struct mp_handle){c, object_at(c, ref), entry_at(c, index), ref, index, 1, NULL};
+  *h = (struct mp_handle){c, {object_at(c, ref)}, entry_at(c, index), ref, index, 1, NULL};
   c->handles->by_ref[book_place(c->handles, ref)] = h;
   c->handles->count++;
   *out = h;
@@ -164,7 +190,7 @@ static void handle_unmake(struct mp_handle *h) {
   struct mp_context *c = h->context;
   book_remove(c->handles, h->ref);
   entry_give(c, h->index);
-  free(h);
+  handle_give(c->handles, h);
 }
 
 /* ---- objects and their first handle ---- */
@@ -346,7 +372,7 @@ static void book_forget_unused(struct mp_handles *b) {
     if (h == NULL || h->users > 0) continue;
     b->free_index[b->free_count++] = h->index;
     book_remove(b, h->ref);
-    free(h);
+    handle_give(b, h);
     i = UINT32_MAX; /* places have moved: look again from the start */
   }
 }

@@ -43,7 +43,10 @@ struct mp_object {
 /* private; one participant's hold on an object, shared by all that use it in this context */
 struct mp_handle {
   struct mp_context *context;
-  struct mp_object *object;
+  union {
+    struct mp_object *object;
+    struct mp_handle *next; /* of a spare one */
+  };
   struct mp_handle_entry *entry; /* in our slot */
   mp_ref ref;
   uint32_t index; /* of the entry */

@@ -27,8 +27,17 @@ struct entry_block {
   struct mp_handle_entry entry[ENTRIES_IN_BLOCK];
 };
 
+/* private; handles stand together, as a fork's child writes to each of them */
+#define HANDLES_IN_SHEET 72u
+struct handle_sheet {
+  struct handle_sheet *next;
+  struct mp_handle handle[HANDLES_IN_SHEET];
+};
+
 /* private; the handles of one participant */
 struct mp_handles {
+  struct handle_sheet *sheets;
+  struct mp_handle *spare; /* handles that are not in use */
   struct mp_handle **by_ref; /* open addressing, room is a power of two, at most half full */
   uint32_t room, count;
   struct entry_block **block; /* the chain's blocks by age, the oldest first */
