@@ -146,6 +146,11 @@ return {
     },
   },
   {
+    name = "pool_start",
+    sides = {ours "pool_start", python "pool_start"},
+    metrics = {metric("pool_start", "us", speed("Python", 8))},
+  },
+  {
     name = "pool_map",
     sides = {ours "pool_map", python "pool_map", least("loop", "pool_map")},
     metrics = {metric("pool_map", "/s", speed("Python", 0.9))},

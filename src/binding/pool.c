@@ -65,9 +65,11 @@ const struct mp_lua_type mp_lua_pool_type = {.name = "Pool",
 
 /* ---- making ---- */
 
+#define GLOBALS_EXPECTED 64 /* Lua's own are half of them; a table that grows writes more pages */
+
 /* A table with the names of all globals, which the workers will have. */
 static void push_present(lua_State *L) {
-  lua_newtable(L);
+  lua_createtable(L, 0, GLOBALS_EXPECTED);
   lua_pushglobaltable(L);
   for (lua_pushnil(L); lua_next(L, -2);) {
     lua_pop(L, 1);

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -286,6 +287,15 @@ static bool output_waits(void) {
   return true;
 }
 #endif
+
+int mp_os_output_pending(void) {
+#ifdef __GLIBC__
+  if (stdout->_mode <= 0 && stderr->_mode <= 0 && single_threaded())
+    return stdout->_IO_write_ptr > stdout->_IO_write_base ||
+           stderr->_IO_write_ptr > stderr->_IO_write_base;
+#endif
+  return __fpending(stdout) > 0 || __fpending(stderr) > 0;
+}
 
 void mp_os_flush(void) {
   if (output_waits()) fflush(NULL);

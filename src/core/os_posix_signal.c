@@ -91,10 +91,6 @@ int mp_os_is_terminal(int fd) {
   return isatty(fd) == 1;
 }
 
-int mp_os_output_pending(void) {
-  return __fpending(stdout) > 0 || __fpending(stderr) > 0;
-}
-
 int mp_os_raise_above_stdio(int fd) {
   if (fd >= FIRST_OURS) return fd;
   int r = MP_CALL(fcntl(fd, F_DUPFD_CLOEXEC, FIRST_OURS));

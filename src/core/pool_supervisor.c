@@ -193,6 +193,7 @@ static void watch_close(struct watch *w) {
 static uint32_t supervise(struct mp_handle *pool, int control, int32_t creator) {
   struct mp_context *c = pool->context;
   struct watch w = {.pool = pool, .c = c, .control = control};
+  mp_process_runs_no_host();
   w32_put(&pool->entry->held, HELD_SUPERVISOR);
   w32_put(&pool_of(pool)->supervisor, c->tag);
   if (!watch_open(&w)) mp_process_exit(c, 1); /* held: the pool is broken */

@@ -32,6 +32,7 @@ static struct {
   int32_t starter; /* pid of who has started it; 0: nobody */
   int32_t forked_by; /* who is its parent while the starter lives */
   bool tied;       /* a pool's worker, or below one: ends with its parent, daemon or not */
+  bool alone;      /* it runs nothing of its host's (mp_process_runs_no_host) */
   int life;        /* where pidfds are absent: a pipe's end that closes when we end; or 0 */
   int pidfds;      /* whether the system has them: 0 not known yet, 1, -1 */
   struct mp_process *spare; /* a record to be used again, or NULL */
@@ -215,6 +216,7 @@ struct birth {
   const mp_process_options *options;
   int32_t parent;
   bool by_main_thread;
+  bool alone; /* self.alone of the parent */
   int stdin_state; /* of the parent's (mp_os_stdin_state) */
   int life[2]; /* a pipe in place of a pidfd, or -1 */
 };
@@ -241,7 +243,8 @@ static bool have_pidfds(void) {
 static int birth_prepare(const mp_process_options *o, struct birth *b) {
   *b = (struct birth){.options = o, .parent = mp_os_pid(), .life = {-1, -1}};
   b->by_main_thread = (o->daemon || self.tied) && mp_os_tid() == b->parent;
-  if (!o->copy) b->stdin_state = mp_os_stdin_state();
+  b->alone = self.alone;
+  if (!o->copy && !b->alone) b->stdin_state = mp_os_stdin_state();
   return have_pidfds() ? 0 : mp_os_pipe(b->life);
 }
 
@@ -263,6 +266,8 @@ static void child_settle(struct mp_context *c, const struct birth *b) {
   self.starter = self.forked_by = b->parent;
   if (o->daemon || self.tied) mp_process_leash(b->parent, b->by_main_thread);
   if (o->born != NULL) o->born(o->arg);
+  self.alone = false;
+  if (b->alone) return;
   (void)mp_os_stdin_null(b->stdin_state); /* no null device here: then it reads what its parent reads */
   mp_os_signals_reset(o->interrupt);
 }
@@ -294,7 +299,7 @@ static int process_fork(struct mp_context *c, struct mp_process *p, struct birth
     p->tag = tag;
     parent_settle(c, p, b);
   }
-  if (pid != 0 || b->options->copy || r != 0) mp_os_signals_restore(&mask);
+  if (pid != 0 || b->options->copy || b->alone || r != 0) mp_os_signals_restore(&mask);
   return r;
 }
 
@@ -317,6 +322,10 @@ int mp_process_start(mp_context *c, const mp_process_options *o, mp_process **ou
 void mp_process_started_by(int32_t pid) {
   self.starter = pid;
   self.tied = true;
+}
+
+void mp_process_runs_no_host(void) {
+  self.alone = true;
 }
 
 int mp_process_parent(mp_context *c, mp_process **out) {

@@ -38,6 +38,10 @@ int mp_process_wait_quietly(struct mp_process *p, mp_deadline until);
 ** who has started it, and the processes that it starts end with it, daemons or not. */
 void mp_process_started_by(int32_t pid);
 
+/* From now on this process runs nothing of its host's: its signals and its standard input stay as its
+** start has left them, so its children need not look at theirs, and have its handler of SIGINT. */
+void mp_process_runs_no_host(void);
+
 /* Records of children of another process, this one's parent, go out of the list. */
 void mp_process_disown(struct mp_context *c);
 
