@@ -271,6 +271,27 @@ describe("a result", function()
 end)
 
 describe("a pool", function()
+  it("says in each call what is no function", function()
+    with(1, function(pool)
+      for _, name in ipairs {"apply", "apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered"} do
+        for _, value in ipairs {5, "text", {}} do
+          fails("TypeError", "func must be a function", pool[name], pool, value, {1})
+        end
+        fails("TypeError", "func must be a function, got nil", pool[name], pool, nil, {1})
+      end
+    end)
+  end)
+
+  it("have no traceback where no function was running", function()
+    with(1, function(pool)
+      for _, result in ipairs {pool:apply_async(function() return coroutine.create(print) end), pool:starmap_async(square, {1})} do
+        local err = fails("Error", "", result.get, result)
+        assert.is_nil(err.traceback)
+        assert.is_nil(tostring(err):find("traceback", 1, true))
+      end
+    end)
+  end)
+
   it("refuses what makes no sense", function()
     fails("ValueError", "number of processes must be at least 1", mp.Pool, 0)
     fails("TypeError", "processes must be an integer", mp.Pool, "x")

@@ -109,6 +109,8 @@ void mp_lua_pool_function_name(lua_State *L, int record);
 
 /* pool_submit.c */
 
+/* Raises TypeError unless the value at that index can be called. */
+void mp_lua_pool_callable(lua_State *L, int index);
 /* Raises ValueError unless the pool takes work. */
 void mp_lua_pool_running(lua_State *L, const struct pool *p);
 /* timeout and retries, at `index` and the next one. */

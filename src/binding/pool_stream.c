@@ -291,6 +291,7 @@ static int pool_stream(lua_State *L) {
   static const int tables[] = {STREAM_VALUES, STREAM_ERRORS, STREAM_LINE};
   struct pool *p = mp_lua_pool_check(L, MAKE_POOL);
   lua_settop(L, MAKE_RETRIES);
+  mp_lua_pool_callable(L, MAKE_FUNCTION);
   mp_lua_pool_running(L, p);
   mp_lua_pool_function(L, MAKE_POOL, MAKE_FUNCTION);
   stream_new(L, p);

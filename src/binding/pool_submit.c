@@ -36,6 +36,11 @@ static bool is_callable(lua_State *L, int index) {
   return true;
 }
 
+void mp_lua_pool_callable(lua_State *L, int index) {
+  if (!is_callable(L, index))
+    mp_lua_raise(L, "TypeError", "func must be a function, got %s", mp_lua_show(L, index));
+}
+
 static int nothing(lua_State *L) {
   (void)L;
   return 0;
@@ -47,8 +52,7 @@ static void spread_options(lua_State *L) {
     mp_lua_options(L, ARG_FUNCTION, call_options);
     return;
   }
-  if (!is_callable(L, ARG_FUNCTION))
-    mp_lua_raise(L, "TypeError", "func must be a function, got %s", mp_lua_show(L, ARG_FUNCTION));
+  mp_lua_pool_callable(L, ARG_FUNCTION);
   lua_pushvalue(L, ARG_FUNCTION);
   lua_insert(L, 1);
   lua_pushcfunction(L, nothing);
@@ -201,7 +205,7 @@ static int pool_apply_async(lua_State *L) {
   struct pool *p = mp_lua_pool_check(L, ARG_POOL);
   struct mp_task_options o = {.count = 1};
   spread_options(L);
-  if (lua_isnil(L, ARG_FUNCTION)) mp_lua_raise(L, "TypeError", "func must be a function, got nil");
+  mp_lua_pool_callable(L, ARG_FUNCTION);
   mp_lua_pool_limits(L, ARG_TIMEOUT, &o);
   mp_lua_pool_running(L, p);
   struct task_trailer trailer = {mp_lua_pool_function(L, ARG_POOL, ARG_FUNCTION), FORM_CALL};
@@ -216,9 +220,9 @@ static int pool_apply_async(lua_State *L) {
 static int pool_submit(lua_State *L) {
   static const struct mp_task_options o = {.count = 1};
   struct pool *p = mp_lua_pool_check(L, ARG_POOL);
+  if (lua_gettop(L) < ARG_FUNCTION) lua_settop(L, ARG_FUNCTION);
   int n = lua_gettop(L) - ARG_FUNCTION;
-  if (n < 0 || !is_callable(L, ARG_FUNCTION))
-    mp_lua_raise(L, "TypeError", "func must be a function, got %s", mp_lua_show(L, ARG_FUNCTION));
+  mp_lua_pool_callable(L, ARG_FUNCTION);
   mp_lua_pool_running(L, p);
   struct task_trailer trailer = {mp_lua_pool_function(L, ARG_POOL, ARG_FUNCTION), FORM_CALL};
   mp_lua_future_new(L, ARG_POOL);
@@ -312,6 +316,7 @@ static struct result *map_result(lua_State *L, lua_Integer count, lua_Integer ch
 static int pool_map(lua_State *L) {
   struct pool *p = mp_lua_pool_check(L, MAP_POOL);
   lua_settop(L, MAP_WAITS);
+  mp_lua_pool_callable(L, MAP_FUNCTION);
   mp_lua_pool_running(L, p);
   lua_Integer count = luaL_checkinteger(L, MAP_COUNT), chunk = mp_lua_pool_chunk(L, p, MAP_CHUNK, count);
   mp_lua_pool_book(L, MAP_POOL, BOOK_PRESENT);

@@ -190,14 +190,15 @@ static int work(lua_State *L) {
 
 /* ---- failures ---- */
 
-/* The last line of a traceback is that of `work`. */
+/* The last line of a traceback is that of `work`. If there is no other, there is none. */
 static int trace(lua_State *L) {
   lua_settop(L, 1);
   luaL_traceback(L, L, NULL, 1);
   size_t n;
   const char *text = lua_tolstring(L, 2, &n);
   while (n > 0 && text[n - 1] != '\n') n--;
-  lua_pushlstring(L, text, n > 0 ? n - 1 : 0);
+  if (n > 0 && memchr(text, '\n', n - 1) != NULL) lua_pushlstring(L, text, n - 1);
+  else lua_pushnil(L);
   lua_rawseti(L, KEPT, KEPT_TRACEBACK);
   lua_settop(L, 1);
   return 1;
