@@ -95,6 +95,15 @@ describe("a worker", function()
     ended(pool)
   end)
 
+  it("killed at random every 50 ms costs no task, and doubles none", function()
+    local tasks = os.getenv "TASKS" or "6000" -- TASKS=100000 takes half a minute
+    local limit = helper.LIMIT * math.max(1, tonumber(tasks) / 20000)
+    local out = helper.output("spec/crash/pool_killer.lua", {env = {TASKS = tasks}, limit = limit})
+    local kills, again, wrong = out:match "(%d+) kills, .* (%d+) runs lost and run again, (%d+) wrong"
+    assert.equal("0", wrong, out)
+    assert.is_true(tonumber(kills) >= 5 and tonumber(again) >= 1, out)
+  end)
+
   it("killed with all others leaves a pool that works", function()
     local pool <close> = mp.Pool(3)
     local pids = workers_of(pool, 3)
