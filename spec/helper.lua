@@ -15,6 +15,18 @@ helper.LIMIT = 10 * helper.SLOW
 -- Seconds that a timed result may be late.
 helper.TOLERANCE = 0.25 * helper.SLOW
 
+-- The body of a test that may take two seconds and no longer: what is to happen must happen at once.
+helper.PROMPT = 2 * helper.SLOW + helper.TOLERANCE
+
+function helper.promptly(body)
+  return function()
+    local before = child.now()
+    body()
+    local took = child.now() - before
+    if took > helper.PROMPT then error(("it took %.2f seconds"):format(took), 2) end
+  end
+end
+
 -- Waits until f() gives a true value, and returns it.
 function helper.eventually(f, limit)
   local give_up = child.now() + (limit or helper.LIMIT)

@@ -2,7 +2,7 @@
 local helper = require "spec.helper"
 local mp = require "multiprocessing"
 
-local LIMIT = 2 + helper.TOLERANCE -- seconds until it is settled
+local promptly = helper.promptly
 
 local function square(n) return n * n end
 
@@ -25,7 +25,7 @@ local function lost(result)
   local ok, err = pcall(result.get, result, helper.LIMIT)
   assert.is_false(ok)
   assert(mp.WorkerLostError:is(err), tostring(err))
-  assert.is_true(helper.now() - before < LIMIT)
+  assert.is_true(helper.now() - before < helper.PROMPT)
   return err
 end
 
@@ -36,19 +36,19 @@ local function ended(pool)
 end
 
 describe("a worker", function()
-  it("killed while idle is replaced", function()
+  it("killed while idle is replaced", promptly(function()
     local pool <close> = mp.Pool(2)
     local pids = workers_of(pool, 2)
     kill(pids[1])
     helper.eventually(function()
       local stats = pool:stats()
       return stats.restarted == 1 and stats.workers == 2
-    end, LIMIT)
+    end, helper.PROMPT)
     for i = 1, 20 do assert.equal(i * i, pool:apply(square, {i})) end
     ended(pool)
-  end)
+  end))
 
-  it("killed while it runs a task costs that task", function()
+  it("killed while it runs a task costs that task", promptly(function()
     local pool <close> = mp.Pool(2)
     local pid = mp.Value("i", 0)
     local function victim(v, name) -- luacheck: ignore 212
@@ -65,9 +65,9 @@ describe("a worker", function()
     assert.matches("^victim%(.*\"x\"%)$", err.task)
     assert.equal(2500, others:get()[50])
     ended(pool)
-  end)
+  end))
 
-  it("killed in the middle of a chunk costs one item", function()
+  it("killed in the middle of a chunk costs one item", promptly(function()
     local pool <close> = mp.Pool(1)
     local results = pool:imap(function(n)
       if n == 3 then os.execute("kill -9 " .. mp.getpid()) end
@@ -80,9 +80,9 @@ describe("a worker", function()
     end
     assert.same({1, 2, false, 4, 5, 6}, got)
     ended(pool)
-  end)
+  end))
 
-  it("killed again and again leaves every result right", function()
+  it("killed again and again leaves every result right", promptly(function()
     local pool <close> = mp.Pool(2)
     local results = {}
     for i = 1, 300 do
@@ -93,7 +93,7 @@ describe("a worker", function()
     end
     for i = 1, 300 do assert.equal(i, results[i]:get(helper.LIMIT)) end
     ended(pool)
-  end)
+  end))
 
   it("killed at random every 50 ms costs no task, and doubles none", function()
     local tasks = os.getenv "TASKS" or "6000" -- TASKS=100000 takes half a minute
@@ -104,7 +104,7 @@ describe("a worker", function()
     assert.is_true(tonumber(kills) >= 5 and tonumber(again) >= 1, out)
   end)
 
-  it("killed with all others leaves a pool that works", function()
+  it("killed with all others leaves a pool that works", promptly(function()
     local pool <close> = mp.Pool(3)
     local pids = workers_of(pool, 3)
     local results = {}
@@ -114,9 +114,9 @@ describe("a worker", function()
     for i = 1, 3 do lost(results[i]) end
     assert.same({n = 3, 1, 4, 9}, pool:map(square, {1, 2, 3}))
     ended(pool)
-  end)
+  end))
 
-  it("is replaced while its creator does nothing", function()
+  it("is replaced while its creator does nothing", promptly(function()
     local out = helper.output([[
       local mp = require "multiprocessing"
       local pool <close> = mp.Pool{processes = 1, maxtasksperchild = 1}
@@ -127,11 +127,11 @@ describe("a worker", function()
       print(pool:stats().done)
     ]])
     assert.equal("5\n", out)
-  end)
+  end))
 end)
 
 describe("a pool", function()
-  it("whose supervisor is killed is broken, and says so", function()
+  it("whose supervisor is killed is broken, and says so", promptly(function()
     local pool <close> = mp.Pool(2)
     local supervisor = pool:apply(mp.getppid)
     local result = pool:apply_async(mp.sleep, {60})
@@ -143,9 +143,9 @@ describe("a pool", function()
     assert(mp.WorkerLostError:is(err), tostring(err))
     pool:terminate()
     assert.is_true(pool:join(helper.LIMIT))
-  end)
+  end))
 
-  it("leaves no process when its creator is killed", function()
+  it("leaves no process when its creator is killed", promptly(function()
     local run = helper.run([[
       local mp = require "multiprocessing"
       local pool = mp.Pool(3)
@@ -155,11 +155,11 @@ describe("a pool", function()
     ]])
     assert.equal(9, run.signal)
     assert.same({}, run.left)
-  end)
+  end))
 
   for name, ending in pairs {["its end"] = "", ["an error"] = "error('x')", ["os.exit"] = "os.exit(0)",
       ["os.exit that closes the state"] = "os.exit(0, true)"} do
-    it("leaves no process when its creator's script ends by " .. name, function()
+    it("leaves no process when its creator's script ends by " .. name, promptly(function()
       local run = helper.run([[
         local mp = require "multiprocessing"
         local pool = mp.Pool(2)
@@ -167,12 +167,12 @@ describe("a pool", function()
         while pool:stats().running < 2 do mp.sleep(0.01) end
       ]] .. ending)
       assert.equal(name == "an error" and 1 or 0, run.status, helper.describe(run))
-      assert.is_true(run.elapsed < LIMIT, helper.describe(run))
+      assert.is_true(run.elapsed < helper.PROMPT, helper.describe(run))
       assert.same({}, run.left)
-    end)
+    end))
   end
 
-  it("has tasks that fork, and that start processes of their own", function()
+  it("has tasks that fork, and that start processes of their own", promptly(function()
     local pool <close> = mp.Pool(1)
     local function forks()
       local pid = mp.fork()
@@ -190,9 +190,9 @@ describe("a pool", function()
     assert.equal(7, code)
     assert.matches("^Process%-%d+:1$", name)
     ended(pool)
-  end)
+  end))
 
-  it("takes the processes that its tasks have started along", function()
+  it("takes the processes that its tasks have started along", promptly(function()
     local run = helper.run([[
       local mp = require "multiprocessing"
       local pool = mp.Pool(1)
@@ -211,9 +211,9 @@ describe("a pool", function()
     ]])
     assert.equal(9, run.signal, helper.describe(run))
     assert.same({}, run.left)
-  end)
+  end))
 
-  it("may have pools in its tasks", function()
+  it("may have pools in its tasks", promptly(function()
     local pool <close> = mp.Pool(2)
     local sums = pool:map(function(n)
       local inner <close> = require("multiprocessing").Pool(2)
@@ -223,18 +223,18 @@ describe("a pool", function()
     end, {1, 10}, 1)
     assert.same({n = 2, 6, 60}, sums)
     ended(pool)
-  end)
+  end))
 
-  it("is one of ten at once", function()
+  it("is one of ten at once", promptly(function()
     local pools = {}
     for i = 1, 10 do pools[i] = mp.Pool(2) end
     local results = {}
     for i = 1, 10 do results[i] = pools[i]:map_async(square, mp.range(1, 11)) end
     for i = 1, 10 do assert.equal(100, results[i]:get(helper.LIMIT)[10]) end
     for i = 1, 10 do ended(pools[i]) end
-  end)
+  end))
 
-  it("can be used by the process that made it only", function()
+  it("can be used by the process that made it only", promptly(function()
     local pool <close> = mp.Pool(1)
     local process = mp.Process {target = function()
       local ok, err = pcall(pool.apply, pool, square, {1})
@@ -245,9 +245,9 @@ describe("a pool", function()
     assert.equal(3, process.exitcode)
     assert.equal(4, pool:apply(square, {2}))
     ended(pool)
-  end)
+  end))
 
-  it("ends promptly by Ctrl-C, with one message", function()
+  it("ends promptly by Ctrl-C, with one message", promptly(function()
     local run = helper.run([[
       local mp = require "multiprocessing"
       local pool = mp.Pool(2)
@@ -259,5 +259,5 @@ describe("a pool", function()
     assert.same({}, run.left)
     local _, messages = (run.stdout .. run.stderr):gsub("interrupted!", "")
     assert.equal(1, messages, helper.describe(run))
-  end)
+  end))
 end)

@@ -35,6 +35,32 @@ TEST(a_killed_worker_costs_its_item_and_is_replaced) {
   end(&w);
 }
 
+/* One worker dies before that store of what it does from a task's result on: it delivers the result, or
+** takes its next task. Exactly one task is lost at most, and all others are there promptly. */
+static void die_once(long store) {
+  struct world w = pool_of_workers(2);
+  char items[8];
+  int lost = 0;
+  double before = test_now();
+  world_plan->store = store;
+  world_plan->anywhere = true;
+  submit(&w, "g", 0, 0);
+  for (int i = 0; i < 5; i++) submit(&w, "l", 0, 0);
+  for (int i = 0; i < 6; i++) {
+    collect(&w, items, NULL);
+    CHECK(items[1] == '\0' && strchr("glL", items[0]) != NULL);
+    lost += items[0] == 'L';
+  }
+  CHECK(lost <= (world_plan->victim != 0));
+  end(&w);
+  if (test_now() - before > 2 * test_slow() + TOLERANCE)
+    test_fail(__FILE__, __LINE__, "killed at store %ld: took %.2f s", store, test_now() - before);
+}
+
+TEST(a_worker_may_be_killed_while_it_delivers_or_takes_a_task) {
+  for (long store = 1; store <= 170; store++) die_once(store);
+}
+
 TEST(retries_run_an_item_again) {
   struct world w = pool_of_workers(1);
   char items[8];
