@@ -192,6 +192,15 @@ describe("a pool", function()
     ended(pool)
   end))
 
+  it("has workers that get all signals", promptly(function()
+    local pool <close> = mp.Pool(1)
+    local blocked = pool:apply(function()
+      local file <close> = io.open "/proc/self/status"
+      return file:read "a":match "SigBlk:%s*(%x+)"
+    end)
+    assert.matches("^0+$", blocked)
+  end))
+
   it("takes the processes that its tasks have started along", promptly(function()
     local run = helper.run([[
       local mp = require "multiprocessing"

@@ -494,5 +494,11 @@ TEST(a_parent_hears_when_its_child_is_stopped) {
   CHECK_EQ(mp_os_child_stopped(pid), 0);
   CHECK_EQ(mp_os_child_stopped(getppid()), 0); /* not a child of ours */
   CHECK_EQ(mp_os_child_stopped(0), 0);
-  mp_os_close(news);
+  sigset_t now;
+  CHECK_EQ(sigprocmask(SIG_BLOCK, NULL, &now), 0);
+  CHECK_EQ(sigismember(&now, SIGCHLD), 1);
+  CHECK_EQ(mp_os_child_news_close(news), -1);
+  CHECK_EQ(sigprocmask(SIG_BLOCK, NULL, &now), 0);
+  CHECK_EQ(sigismember(&now, SIGCHLD), 0);
+  CHECK_EQ(mp_os_child_news_close(-1), -1);
 }

@@ -153,10 +153,11 @@ int mp_os_wait_child(int32_t pid, int pidfd, int nohang, int *status);
 int mp_os_child_stopped(int32_t pid);
 
 /* A descriptor that is readable when a child has been stopped, continued or has ended, until it is
-** drained. The signal that tells it is blocked in this thread from then on, and in what it forks. For
-** processes of our own: a host may have plans with its children. */
+** drained. The signal that tells it is blocked in this thread, and in what it forks, until each of
+** them closes the descriptor. For processes of our own: a host may have plans with its children. */
 int mp_os_child_news(int *fd);
 int mp_os_child_news_drain(int fd);
+int mp_os_child_news_close(int fd); /* takes -1; returns -1 */
 
 /* Asks for this signal when the *thread* that started us ends; 0 for none. Compare
 ** mp_os_parent_pid afterwards: the parent may have ended before. */

@@ -234,10 +234,15 @@ int mp_os_child_stopped(int32_t pid) {
   return r == 0 && info.si_pid == pid && info.si_code == CLD_STOPPED;
 }
 
-int mp_os_child_news(int *fd) {
+static sigset_t signals_of_children(void) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGCHLD);
+  return set;
+}
+
+int mp_os_child_news(int *fd) {
+  sigset_t set = signals_of_children();
   int r = MP_CALL(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (r < 0) return -errno;
   pthread_sigmask(SIG_BLOCK, &set, NULL);   /* fails only for an unknown `how` */
@@ -249,6 +254,12 @@ int mp_os_child_news_drain(int fd) {
   struct signalfd_siginfo news[4]; /* this signal does not queue */
   ptrdiff_t r = mp_os_read(fd, news, sizeof news);
   return r == -EAGAIN || r > 0 ? 0 : (int)r;
+}
+
+int mp_os_child_news_close(int fd) {
+  sigset_t set = signals_of_children();
+  if (fd >= 0) pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+  return mp_os_close(fd);
 }
 
 int mp_os_parent_death_signal(int sig) {

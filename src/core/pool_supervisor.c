@@ -181,7 +181,7 @@ static bool watch_open(struct watch *w) {
 /* A worker has a copy of all that: it is not its concern. */
 static void watch_close(struct watch *w) {
   w->c->stuck = NULL;
-  w->news = mp_os_close(w->news);
+  w->news = mp_os_child_news_close(w->news);
   free(w->seat);
   free(w->stopped);
   free(w->fds);
