@@ -397,6 +397,25 @@ describe("classes", function()
     same(list)
   end)
 
+  it("may fill a buffer of their own to its last byte", function()
+    local Packed = {}
+    local function fill(value)
+      codec.register_class("Filling", Packed, {pack = function()
+        for n = 3900, 4200 do
+          local back = through({("x"):rep(n), value})
+          assert(#back[1] == n and not codec.differ(value, back[2]), n)
+        end
+      end, unpack = function() end})
+      through(setmetatable({}, Packed))
+    end
+    for _, value in ipairs {{}, {1}, {{}}, {x = true}, {true, {}}, {-1.5, "s"}} do fill(value) end
+    for n = 1, 40 do
+      local list = {}
+      for i = 1, n do list[i] = i % 3 == 0 end
+      fill(list)
+    end
+  end)
+
   it("that pack into fresh tables are not confused with each other", function()
     local Fresh = {}
     codec.register_class("Fresh", Fresh, {

@@ -1,11 +1,11 @@
 /*
 ** Tables to bytes.
 **
-** A table is an array on the wire when its keys are exactly 1..n, else a map. lua_rawlen gives a
-** candidate for n, but a border is no proof; only a traversal is. So the traversal writes scalars
-** as it goes, and takes them back when it meets another key. At the first value that is itself
-** a container the rest of the keys is looked at first, without writing: what was taken back is
-** then never more than scalars, whatever the nesting.
+** A table is an array on the wire when its keys are exactly 1..n, else a map. Only a traversal
+** proves it: lua_rawlen gives a border, and makes traversals slower in Lua 5.4. So the traversal
+** writes scalars as it goes, and takes them back when it meets another key. From the first value
+** that is itself a container on it only counts: what was taken back is then never more than
+** scalars, whatever the nesting.
 **
 ** A map's head needs the number of pairs. Small maps are gathered on the Lua stack, and scalars
 ** written on the way; larger ones get a map32 head whose count is filled in at the end.
@@ -37,56 +37,88 @@ static int is_integer(lua_State *L, int index, lua_Integer i) {
   return lua_isinteger(L, index) && lua_tointegerx(L, index, NULL) == i;
 }
 
-/* The keys that follow key i - 1 (on top): exactly i..n? Pops the key. */
-static int rest_is_sequence(lua_State *L, int slot, lua_Integer i, lua_Integer n) {
-  int key = lua_gettop(L);
-  for (; lua_next(L, slot); i++) {
-    int good = i <= n && is_integer(L, key, i);
-    lua_settop(L, good ? key : key - 1);
-    if (!good) return 0;
-  }
-  return i == n + 1;
+/* An array that is being walked. */
+struct sequence {
+  uint32_t start, head; /* offset and size of its head, which grows with what was written */
+  lua_Integer n;        /* elements so far */
+};
+
+static void head_fit(struct encoder *e, struct sequence *s) {
+  uint32_t size = s->n < 16 ? 1 : s->n < 0x10000 ? 3 : 5;
+  unsigned char *elements;
+  if (size == s->head) return;
+  need(e, size - s->head);
+  elements = e->body + s->start + s->head;
+  memmove(elements + size - s->head, elements, (size_t)(e->at - elements));
+  e->at += size - s->head;
+  s->head = size;
 }
 
-/* Writes elements while they are scalars. The number written, or NOT_AN_ARRAY; what follows a
-** container is checked. Leaves things on the stack: to push the key again is less work than to pop
-** the value that lies on it. */
-static lua_Integer array_scalars(struct encoder *e, int slot, lua_Integer n) {
-  lua_State *L = e->L;
+/* Counts the elements behind the i-th; 0 when another key comes. */
+static int count_sequence(lua_State *L, int slot, struct sequence *s, lua_Integer i) {
   int top = lua_gettop(L);
-  lua_Integer i = 1;
-  lua_pushnil(L);
-  for (; lua_next(L, slot); i++) {
-    if (i > n || !is_integer(L, -2, i)) return NOT_AN_ARRAY;
+  do {
+    if (i % BATCH == 0) lua_settop(L, top);
+    lua_pushinteger(L, i);
+    s->n = i;
+  } while (lua_next(L, slot) && is_integer(L, -2, ++i) && i < UINT32_MAX);
+  return s->n == i;
+}
+
+/* Writes elements, the first of which is on top with its key, up to the first that is no scalar;
+** the others are counted. The number written, or NOT_AN_ARRAY. Leaves things on the stack: to push
+** the key again is less work than to pop the value that lies on it. */
+static lua_Integer write_sequence(struct encoder *e, int slot, struct sequence *s) {
+  lua_State *L = e->L;
+  int top = lua_gettop(L) - 2;
+  lua_Integer i = 0;
+  do {
+    if (!is_integer(L, -2, ++i)) return NOT_AN_ARRAY;
     if (lua_isinteger(L, -1)) {
       put_integer(e, lua_tointegerx(L, -1, NULL));
     } else if (!put_scalar(e, -1, lua_type(L, -1))) {
-      lua_settop(L, -2);
-      return rest_is_sequence(L, slot, i + 1, n) ? i - 1 : NOT_AN_ARRAY;
+      lua_settop(L, top);
+      return count_sequence(L, slot, s, i) ? i - 1 : NOT_AN_ARRAY;
     }
-    if (i % BATCH == 0) lua_settop(L, top);
+    if (i % BATCH == 0) {
+      lua_settop(L, top);
+      s->n = i;
+      head_fit(e, s);
+    }
     lua_pushinteger(L, i);
-  }
-  return i == n + 1 ? n : NOT_AN_ARRAY;
+  } while (lua_next(L, slot));
+  s->n = i;
+  return i;
 }
 
-static int encode_array(struct encoder *e, int slot, lua_Integer n) {
-  uint32_t start = here(e);
-  int top = lua_gettop(e->L);
+/* The room for a head must be there before the elements are behind the place of writing. */
+static void put_array_head(struct encoder *e, struct sequence *s) {
+  size_t elements;
+  head_fit(e, s);
+  need(e, 5);
+  elements = (size_t)(here(e) - s->start - s->head);
+  e->at = e->body + s->start;
+  mp_encode_array_head(e, (size_t)s->n);
+  e->at += elements;
+}
+
+static int encode_array(struct encoder *e, int slot, int top) {
+  struct sequence s = {here(e), 1, 0};
   lua_Integer i;
-  mp_encode_array_head(e, (size_t)n);
-  i = array_scalars(e, slot, n);
+  put_byte(e, WIRE_FIXARRAY);
+  i = write_sequence(e, slot, &s);
   lua_settop(e->L, top);
   if (i == NOT_AN_ARRAY) {
-    e->at = e->body + start;
+    e->at = e->body + s.start;
     return NOT_AN_ARRAY;
   }
-  if (i < n) {
+  put_array_head(e, &s);
+  if (i < s.n) {
     struct frame *f = mp_encode_frame(e, FRAME_ARRAY, slot, top);
     f->i = (uint32_t)i;
-    f->n = (uint32_t)n;
+    f->n = (uint32_t)s.n;
   }
-  return i == n;
+  return i == s.n;
 }
 
 void mp_encode_step_array(struct encoder *e) {
@@ -104,6 +136,7 @@ void mp_encode_step_array(struct encoder *e) {
 
 static int encode_stream(struct encoder *e, int slot, int top) {
   struct frame *f = mp_encode_frame(e, FRAME_STREAM, slot, top);
+  lua_settop(e->L, top);
   need(e, 5);
   put_head32(e, WIRE_MAP32, 0);
   f->count_at = here(e) - 4;
@@ -133,31 +166,30 @@ void mp_encode_step_stream(struct encoder *e) {
   frame_close(e, f);
 }
 
-/* Pushes keys and values, and writes them up to the first that is no scalar. Both are counted. Too
-** many pairs: 0. */
+/* Pushes keys and values behind the first pair, which is on top, and writes them up to the first
+** that is no scalar. Both are counted. Too many pairs: 0. */
 static int gather_pairs(struct encoder *e, int slot, uint32_t *gathered, uint32_t *written) {
   lua_State *L = e->L;
-  int at = lua_gettop(L) + 1;
+  int at = lua_gettop(L) - 1;
   uint32_t n = 0, done = 0;
-  lua_pushnil(L);
-  for (; lua_next(L, slot); n += 2, at += 2) {
+  do {
     if (n == 2 * GATHER) return 0;
     if (done == n && put_scalar(e, at, lua_type(L, at)))
       done += 1 + (uint32_t)put_scalar(e, at + 1, lua_type(L, at + 1));
     lua_pushvalue(L, at);
-  }
+    n += 2;
+    at += 2;
+  } while (lua_next(L, slot));
   *gathered = n;
   *written = done;
   return 1;
 }
 
-static int encode_map(struct encoder *e, int slot) {
-  int top = lua_gettop(e->L);
+static int encode_map(struct encoder *e, int slot, int top) {
   uint32_t start = here(e), n, done;
   if (e->depth > DEEP) return encode_stream(e, slot, top);
   put_byte(e, WIRE_FIXMAP);
   if (!gather_pairs(e, slot, &n, &done)) {
-    lua_settop(e->L, top);
     e->at = e->body + start;
     return encode_stream(e, slot, top);
   }
@@ -184,12 +216,20 @@ void mp_encode_step_list(struct encoder *e) {
 }
 
 int mp_encode_plain(struct encoder *e, int slot) {
-  lua_Unsigned n = lua_rawlen(e->L, slot);
-  if (n > 0 && n < UINT32_MAX) {
-    int done = encode_array(e, slot, (lua_Integer)n);
-    if (done != NOT_AN_ARRAY) return done;
+  lua_State *L = e->L;
+  int top = lua_gettop(L);
+  lua_pushnil(L);
+  if (!lua_next(L, slot)) {
+    put_byte(e, WIRE_FIXMAP);
+    return 1;
   }
-  return encode_map(e, slot);
+  if (is_integer(L, -2, 1)) {
+    int done = encode_array(e, slot, top);
+    if (done != NOT_AN_ARRAY) return done;
+    lua_pushnil(L);
+    lua_next(L, slot);
+  }
+  return encode_map(e, slot, top);
 }
 
 static void put_back(struct encoder *e, struct entry *entry) {
