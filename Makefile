@@ -83,7 +83,7 @@ $(BUILD)/embed.o: $(BUILD)/embed.c
 $(BUILD)/multiprocessing/core.so: $(CORE_O) $(CODEC_O) $(BINDING_O) tools/exports.map
 	$(SAY)
 	@mkdir -p $(@D)
-	$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-z,nodelete,-z,now -Wl,--version-script=tools/exports.map \
+	$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-z,nodelete,-z,now,-z,noseparate-code -Wl,--version-script=tools/exports.map \
 	  -o $@ $(CHILD_O) $(filter-out $(CHILD_O),$(filter %.o,$^)) -pthread
 $(BUILD)/libmultiprocessing.so: $(LIBRARY_O)
 	$(SAY)

@@ -77,8 +77,8 @@ static void started_add(struct watch *w, int n) {
 /* Fills a seat. 1: this is the worker. */
 static int seat_fill(struct watch *w, uint32_t i) {
   struct pool *p = pool_of(w->pool);
-  mp_process_options o = {
-    .name = "pool worker", .daemon = 1, .interrupt = interrupt_note};
+  const char name[] = "pool worker"; /* on the stack, which the child has in memory */
+  mp_process_options o = {.name = name, .daemon = 1, .interrupt = interrupt_note};
   (void)w32_add(&p->unready, 1);
   started_add(w, 1);
   int r = mp_process_start(w->c, &o, &w->seat[i]);
@@ -206,8 +206,9 @@ static uint32_t supervise(struct mp_handle *pool, int control, int32_t creator) 
 }
 
 int mp_supervisor_start(struct mp_handle *pool, struct mp_supervisor *out, uint32_t *worker) {
+  const char name[] = "pool supervisor"; /* on the stack, as a worker's */
   mp_process_options o = {
-    .name = "pool supervisor", .daemon = 1, .interrupt = interrupt_note, .born = interrupt_forget};
+    .name = name, .daemon = 1, .interrupt = interrupt_note, .born = interrupt_forget};
   struct mp_supervisor s = {NULL, pool, -1};
   int r = mp_os_eventfd(&s.control);
   if (r != 0) return r;
