@@ -116,6 +116,18 @@ describe("a worker", function()
     ended(pool)
   end))
 
+  it("that is stopped holds up its own task, until its time is up", promptly(function()
+    local pool <close> = mp.Pool(2)
+    local function stop() os.execute("kill -STOP " .. mp.getpid()) end
+    local stopped = pool:apply_async {func = stop, timeout = 0.3}
+    local results = pool:map(square, mp.range(1, 51), 1)
+    assert.equal(2500, results[50])
+    local ok, err = pcall(stopped.get, stopped, helper.LIMIT)
+    assert(not ok and mp.TimeoutError:is(err), tostring(err))
+    for i = 1, 20 do assert.equal(i * i, pool:apply(square, {i})) end
+    ended(pool)
+  end))
+
   it("is replaced while its creator does nothing", promptly(function()
     local out = helper.output([[
       local mp = require "multiprocessing"
