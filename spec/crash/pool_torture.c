@@ -1,7 +1,7 @@
 /*
-** A pool under fire: its creator submits tasks, a killer kills workers, and each item of each task
-** must be settled exactly once, in order, with its own value or as lost; at most as many are lost
-** as workers were killed, and when the pool has ended no memory is left.
+** A pool under fire: its creator submits tasks, a killer kills workers and stops some for a while, and
+** each item of each task must be settled exactly once, in order, with its own value or as lost; at
+** most as many are lost as workers were killed or stopped, and when the pool has ended no memory is left.
 **
 **     make crash SECONDS=60 SEED=7
 */
@@ -13,6 +13,7 @@
 #define ITEMS 20u
 #define OPEN 64u         /* tasks under way at once */
 #define STRIKE 0.020     /* seconds at most from one kill to the next */
+#define STOP 0.300       /* seconds at most that a worker is stopped, one at a time */
 #define PROMPTLY (2 * test_slow())
 
 struct task { /* what is sent, and, for one item, what comes back */
@@ -32,7 +33,9 @@ struct fire {
   uint64_t random, id[OPEN]; /* 0: nothing under way here */
   struct task task[OPEN];
   uint32_t serial;
-  uint64_t kills, tasks, items, lost;
+  uint64_t kills, stops, tasks, items, lost;
+  pid_t stopped; /* or 0 */
+  double go_on;  /* when it is continued */
   bool cheats; /* a worker tells of another item now and then: must be found */
 };
 
@@ -116,10 +119,24 @@ static void judge(struct fire *f, const struct mp_pool_result *r) {
   mp_pool_forget(f->pool, r);
 }
 
+/* Continues the one that is stopped, if it was not killed for that. A pid that came back is one of ours, or
+** may not be told anything. */
+static void let_go(struct fire *f) {
+  if (f->stopped != 0) (void)kill(f->stopped, SIGCONT);
+  f->stopped = 0;
+}
+
 static void strike(struct fire *f) {
   pid_t pid = f->board->pid[dice(f, WORKERS)];
-  if (pid == 0 || kill(pid, SIGKILL) != 0) return;
-  f->kills++;
+  bool stop = f->stopped == 0 && dice(f, 4) == 0;
+  if (pid == 0 || kill(pid, stop ? SIGSTOP : SIGKILL) != 0) return;
+  if (!stop) {
+    f->kills++;
+    return;
+  }
+  f->stops++;
+  f->stopped = pid;
+  f->go_on = test_now() + STOP * dice(f, 1000) / 1000;
 }
 
 /* Tasks go out and come back until `end`; then all come back. */
@@ -137,6 +154,7 @@ static void fire(struct fire *f, double end) {
     if (got == 0) judge(f, &r);
     if (test_now() > end + 5 * PROMPTLY)
       test_fail(__FILE__, __LINE__, "%u tasks never ended", open);
+    if (test_now() > f->go_on || test_now() > end) let_go(f);
     if (test_now() < next || test_now() > end) continue;
     strike(f);
     next = test_now() + STRIKE * dice(f, 1000) / 1000;
@@ -162,9 +180,10 @@ static void fire_end(struct fire *f) {
   CHECK_EQ(mp_heap_usage(f->c).allocated, 0);
   mp_context_close(f->c);
   munmap(f->board, 4096);
-  if (f->lost > f->kills) test_fail(__FILE__, __LINE__, "more items were lost than workers killed");
-  printf("pool torture: %ju kills, %ju tasks, %ju items, %ju lost\n", (uintmax_t)f->kills,
-         (uintmax_t)f->tasks, (uintmax_t)f->items, (uintmax_t)f->lost);
+  if (f->lost > f->kills + f->stops)
+    test_fail(__FILE__, __LINE__, "more items were lost than workers killed or stopped");
+  printf("pool torture: %ju kills, %ju stops, %ju tasks, %ju items, %ju lost\n", (uintmax_t)f->kills,
+         (uintmax_t)f->stops, (uintmax_t)f->tasks, (uintmax_t)f->items, (uintmax_t)f->lost);
 }
 
 LONG_TEST(each_item_is_settled_once, 3600) {
