@@ -508,6 +508,21 @@ describe("imap", function()
     end)
   end)
 
+  it("runs each item with the function as it was when the item was drawn", function()
+    with(1, function(pool)
+      for _, name in ipairs {"imap", "imap_unordered"} do
+        local base, n = 0, 0
+        local function add(x) return x + base end
+        local results = pool[name](pool, add, function()
+          n, base = n + 1, base + 1000
+          collectgarbage()
+          if n <= 40 then return n end
+        end)
+        for i, v in results do assert.equal(i * 1001, v) end
+      end
+    end)
+  end)
+
   it("raises an item's error in its turn, and goes on", function()
     with(1, function(pool)
       local results = pool:imap(function(n)

@@ -19,7 +19,8 @@ enum pool_book {
   BOOK_PRESENT,   /* names of the globals that the workers have */
   BOOK_DUE,       /* results whose callbacks are due, numbered */
   BOOK_ERRORS,    /* what callbacks have raised */
-  BOOK_PAGES = BOOK_ERRORS
+  BOOK_RECORDS,   /* serial number -> its function's record, for tasks of streams that have changed it */
+  BOOK_PAGES = BOOK_RECORDS
 };
 
 struct pool {
@@ -150,6 +151,8 @@ bool mp_lua_pool_item(lua_State *L, struct arrival *a);
 
 /* Takes in the items of an arrival whose result is a stream. */
 void mp_lua_stream_arrive(lua_State *L, struct mp_handle *pool, struct arrival *a);
+/* A task of the stream is over. */
+void mp_lua_stream_task_over(lua_State *L, int pool, int stream, lua_Integer serial);
 /* The error is at that index: the stream at `stream` will get nothing more. */
 void mp_lua_stream_fail(lua_State *L, int stream, int error);
 void mp_lua_stream_open(lua_State *L);

@@ -216,7 +216,10 @@ static void task_over(lua_State *L, struct arrival *a, lua_Integer serial) {
   lua_pop(L, 1);
   p->open--;
   p->bytes -= mp_pool_parcel(p->base.handle, &a->task).length;
-  if (is_stream(L, a->result)) return;
+  if (is_stream(L, a->result)) {
+    mp_lua_stream_task_over(L, a->pool, a->result, serial);
+    return;
+  }
   if (--r->tasks > 0) {
     if (r->watched) mp_lua_result_due(L, a->pool, a->result);
     return;
@@ -305,6 +308,8 @@ static void fail_all(lua_State *L, int pool) {
   lua_rawseti(L, -2, BOOK_TASKS);
   lua_newtable(L);
   lua_rawseti(L, -2, BOOK_PLACES);
+  lua_newtable(L);
+  lua_rawseti(L, -2, BOOK_RECORDS);
   lua_pop(L, 1);
 }
 

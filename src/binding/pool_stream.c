@@ -15,6 +15,7 @@
 struct stream {
   enum sink sink;
   bool ordered, drained; /* drained: the input is at its end */
+  bool changed;          /* some tasks are not of the function as it was at first */
   uint32_t chunk, form;
   lua_Integer buffer;    /* items that may be on their way or wait; 0: no limit */
   lua_Integer length;    /* of a list; -1: an iterator */
@@ -127,6 +128,28 @@ static void push_items(lua_State *L, struct stream *s, int stream, lua_Integer r
   lua_settop(L, input + 1);
 }
 
+/* The function's record, at `record`, is kept as long as the task may need the function: by the stream if
+** it is the first one, else for the task. */
+static void record_keep(lua_State *L, struct stream *s, int record, uint64_t id) {
+  lua_getiuservalue(L, 1, STREAM_RECORD);
+  bool first = lua_rawequal(L, -1, record);
+  lua_pop(L, 1);
+  if (first) return;
+  s->changed = true;
+  mp_lua_pool_book(L, 2, BOOK_RECORDS);
+  lua_pushvalue(L, record);
+  lua_rawseti(L, -2, (lua_Integer)(id >> 32));
+  lua_pop(L, 1);
+}
+
+void mp_lua_stream_task_over(lua_State *L, int pool, int stream, lua_Integer serial) {
+  if (!((const struct stream *)lua_touserdata(L, stream))->changed) return;
+  mp_lua_pool_book(L, pool, BOOK_RECORDS);
+  lua_pushnil(L);
+  lua_rawseti(L, -2, serial);
+  lua_pop(L, 1);
+}
+
 /* stream_submit(stream, pool): one more task. */
 static int stream_submit(lua_State *L) {
   struct stream *s = (struct stream *)lua_touserdata(L, 1);
@@ -143,7 +166,6 @@ static int stream_submit(lua_State *L) {
   mp_lua_pool_book(L, 2, BOOK_PRESENT);
   lua_getiuservalue(L, 1, STREAM_FUNCTION);
   struct task_trailer trailer = {mp_lua_pool_function(L, 2, list + 2), s->form};
-  lua_setiuservalue(L, 1, STREAM_RECORD);
   struct mp_codec_request what = {list, 1, MP_CODEC_FULL, "iterable"};
   mp_lua_encode_slice(L, &what, range, list + 1, &task);
   task.parcel.tail = &trailer;
@@ -151,6 +173,7 @@ static int stream_submit(lua_State *L) {
   s->limits.count = (uint32_t)count;
   mp_lua_pool_submit(L, p, &task, &s->limits, &id);
   mp_lua_result_expect(L, 2, 1, id, first);
+  record_keep(L, s, list + 3, id);
   return 0;
 }
 
