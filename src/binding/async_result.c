@@ -95,8 +95,8 @@ static int result_fileno(lua_State *L) {
 /* ---- futures ---- */
 
 static struct result *future_check(lua_State *L) {
-  struct result *r = (struct result *)luaL_testudata(L, 1, mp_lua_future_type);
-  if (r == NULL) mp_lua_raise_type(L, 1, "Future");
+  struct result *r = mp_lua_result_test(L, 1);
+  if (r == NULL || !r->future) mp_lua_raise_type(L, 1, "Future");
   return r;
 }
 
@@ -237,6 +237,8 @@ static void make_type(lua_State *L, const char *key, const char *name, const lua
   lua_setfield(L, -2, "__tostring");
   lua_pushstring(L, name);
   lua_setfield(L, -2, "__name");
+  lua_pushlightuserdata(L, mp_lua_result_mark);
+  lua_rawseti(L, -2, 1);
   lua_newtable(L);
   luaL_setfuncs(L, methods, 0);
   lua_pushvalue(L, -1);

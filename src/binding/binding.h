@@ -86,6 +86,7 @@ struct mp_lua_type {
   const struct mp_lua_type *base; /* whose methods it has and in whose place it is taken, or NULL */
   enum mp_object_kind kind;       /* of the objects behind it, or MP_KIND_NONE */
   size_t size;                    /* of the userdata, if the kind's own words follow the handle */
+  int values;                     /* user values, if it needs more than one; then it cannot be sent */
   /* Kinds that several types share: is this one's? Then a ticket arrives as the right type. */
   bool (*owns)(struct mp_context *c, struct mp_handle *h);
   /* Ends the kind's own words, before the handle is closed; must not raise. May be NULL. */

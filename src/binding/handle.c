@@ -85,7 +85,8 @@ static size_t size_of(const struct mp_lua_type *type) {
 static struct mp_lua_handle *handle_make(lua_State *L, const struct mp_lua_type *type,
                                          size_t size) {
   struct mp_lua_state *s = mp_lua_state_of(L);
-  struct mp_lua_handle *u = (struct mp_lua_handle *)lua_newuserdatauv(L, size, 1);
+  int values = type->values > 0 ? type->values : 1;
+  struct mp_lua_handle *u = (struct mp_lua_handle *)lua_newuserdatauv(L, size, values);
   memset(u, 0, size);
   u->state = s;
   u->seal = mp_lua_seal(u, type);

@@ -30,9 +30,7 @@ struct pool *mp_lua_pool_check(lua_State *L, int arg) {
 }
 
 void mp_lua_pool_book(lua_State *L, int pool, enum pool_book page) {
-  lua_getiuservalue(L, pool, 1);
-  lua_rawgeti(L, -1, page);
-  lua_remove(L, -2);
+  lua_getiuservalue(L, pool, page);
 }
 
 /* The pool is given up: it ends by itself. In a forked child only what the child has of it goes. */
@@ -59,6 +57,7 @@ const struct mp_lua_type mp_lua_pool_type = {.name = "Pool",
                                              .noun = "pool",
                                              .kind = MP_KIND_POOL,
                                              .size = sizeof(struct pool),
+                                             .values = BOOK_PAGES,
                                              .end = pool_end,
                                              .show = pool_show,
                                              .stays = "a Pool cannot be sent"};
@@ -89,14 +88,12 @@ static void push_weak(lua_State *L) {
 }
 
 static void book_make(lua_State *L, int pool) {
-  lua_createtable(L, BOOK_PAGES, 0);
   for (int page = 1; page <= BOOK_PAGES; page++) {
     if (page == BOOK_FUNCTIONS) push_weak(L);
     else if (page == BOOK_PRESENT) push_present(L);
     else lua_newtable(L);
-    lua_rawseti(L, -2, page);
+    lua_setiuservalue(L, pool, page);
   }
-  lua_setiuservalue(L, pool, 1);
 }
 
 /* pool_new(workers, tasks_per_worker or 0, memory_per_worker or 0, executor): nothing is started

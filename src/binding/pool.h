@@ -1,7 +1,7 @@
 /*
 ** What the files of the pool's binding share: the Pool and AsyncResult userdata.
 **
-** A Pool keeps its Lua values in one table, its user value, the book. A task in flight is named by
+** A Pool keeps its Lua values in tables, its user values, the pages of its book. A task in flight is named by
 ** its serial number there, with the AsyncResult that waits for it and, for a chunk of a map, the
 ** place of the chunk's first item. So a result that nobody has kept is collected all the same, and
 ** a pool that has tasks in flight lives as long as somebody has one of its results.
@@ -142,7 +142,7 @@ struct arrival {
   uint64_t index;   /* of the item in its map; 1 for a call */
   uint64_t first;   /* of its task's first item */
   bool single;      /* the item's bytes are one value, not a list of values */
-  int pool, result; /* stack indices */
+  int pool, result; /* stack indices; below the result stands the page of tasks */
 };
 /* Pushes the item's value, true; or its error and traceback, false. For items of maps. */
 bool mp_lua_pool_item(lua_State *L, struct arrival *a);
@@ -160,11 +160,10 @@ void mp_lua_stream_open(lua_State *L);
 /* pool_result.c */
 
 extern const char mp_lua_result_type[], mp_lua_future_type[]; /* names of their metatables */
+extern void *const mp_lua_result_mark; /* what stands at 1 in both: no other metatable has it */
 
-/* Pushes a new result of the pool; the record of its function is on top, and is taken. */
-struct result *mp_lua_result_new(lua_State *L, int pool);
-/* The same, as a Future. */
-void mp_lua_future_new(lua_State *L, int pool);
+/* Pushes a new result of the pool, or a Future; the record of its function is on top, and is taken. */
+struct result *mp_lua_result_new(lua_State *L, int pool, bool future);
 /* The AsyncResult or Future at that index, or NULL. */
 struct result *mp_lua_result_test(lua_State *L, int index);
 /* Waits for the result at argument 1. */

@@ -195,11 +195,10 @@ static uint64_t take_place(lua_State *L, int pool, lua_Integer serial) {
   return place;
 }
 
-/* Pushes the result that the task belongs to, or nil. */
+/* Pushes the tasks in flight, and the result that the task belongs to, or nil. */
 static void push_result(lua_State *L, int pool, lua_Integer serial) {
   mp_lua_pool_book(L, pool, BOOK_TASKS);
   lua_rawgeti(L, -1, serial);
-  lua_remove(L, -2);
 }
 
 static bool is_stream(lua_State *L, int index) {
@@ -210,10 +209,8 @@ static bool is_stream(lua_State *L, int index) {
 static void task_over(lua_State *L, struct arrival *a, lua_Integer serial) {
   struct pool *p = (struct pool *)lua_touserdata(L, a->pool);
   struct result *r = (struct result *)lua_touserdata(L, a->result);
-  mp_lua_pool_book(L, a->pool, BOOK_TASKS);
   lua_pushnil(L);
-  lua_rawseti(L, -2, serial);
-  lua_pop(L, 1);
+  lua_rawseti(L, a->result - 1, serial);
   p->open--;
   p->bytes -= mp_pool_parcel(p->base.handle, &a->task).length;
   if (is_stream(L, a->result)) {
@@ -258,7 +255,7 @@ void mp_lua_pool_arrive(lua_State *L, int pool, const struct mp_pool_result *tas
   lua_Integer serial = (lua_Integer)(task->id >> 32);
   int top = lua_gettop(L);
   luaL_checkstack(L, ROOM, NULL);
-  struct arrival a = {.task = *task, .pool = pool, .result = top + 1};
+  struct arrival a = {.task = *task, .pool = pool, .result = top + 2};
   push_result(L, pool, serial);
   if (!lua_isnil(L, -1)) {
     a.single = is_stream(L, a.result) || ((const struct result *)lua_touserdata(L, a.result))->many;
@@ -303,14 +300,11 @@ static void fail_all(lua_State *L, int pool) {
   lua_settop(L, top);
   p->open = 0;
   p->bytes = 0;
-  lua_getiuservalue(L, pool, 1);
-  lua_newtable(L);
-  lua_rawseti(L, -2, BOOK_TASKS);
-  lua_newtable(L);
-  lua_rawseti(L, -2, BOOK_PLACES);
-  lua_newtable(L);
-  lua_rawseti(L, -2, BOOK_RECORDS);
-  lua_pop(L, 1);
+  static const enum pool_book of_tasks[] = {BOOK_TASKS, BOOK_PLACES, BOOK_RECORDS};
+  for (size_t i = 0; i < MP_COUNT_OF(of_tasks); i++) {
+    lua_newtable(L);
+    lua_setiuservalue(L, pool, of_tasks[i]);
+  }
 }
 
 void mp_lua_pool_fail(lua_State *L, int pool, const char *kind, const char *text) {

@@ -12,24 +12,20 @@
 
 const char mp_lua_result_type[] = "multiprocessing.AsyncResult";
 const char mp_lua_future_type[] = "multiprocessing.Future";
+static const char mark;
+void *const mp_lua_result_mark = (void *)(uintptr_t)&mark;
 
-struct result *mp_lua_result_new(lua_State *L, int pool) {
+struct result *mp_lua_result_new(lua_State *L, int pool, bool future) {
   struct result *r = (struct result *)lua_newuserdatauv(L, sizeof *r, RESULT_VALUES);
   memset(r, 0, sizeof *r);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, mp_lua_result_type);
+  r->future = future;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, future ? mp_lua_future_type : mp_lua_result_type);
   lua_setmetatable(L, -2);
   lua_insert(L, -2);
   lua_setiuservalue(L, -2, RESULT_FUNCTION);
   lua_pushvalue(L, pool);
   lua_setiuservalue(L, -2, RESULT_POOL);
   return r;
-}
-
-void mp_lua_future_new(lua_State *L, int pool) {
-  struct result *r = mp_lua_result_new(L, pool);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, mp_lua_future_type);
-  lua_setmetatable(L, -2);
-  r->future = true;
 }
 
 void mp_lua_result_expect(lua_State *L, int pool, int result, uint64_t id, lua_Integer place) {
@@ -213,10 +209,8 @@ bool mp_lua_pool_wait(lua_State *L, int pool, const struct result *r, mp_deadlin
 struct result *mp_lua_result_test(lua_State *L, int index) {
   void *u = lua_touserdata(L, index);
   if (u == NULL || !lua_getmetatable(L, index)) return NULL;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, mp_lua_result_type);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, mp_lua_future_type);
-  bool is = lua_rawequal(L, -2, -3) || lua_rawequal(L, -1, -3);
-  lua_pop(L, 3);
+  bool is = lua_rawgeti(L, -1, 1) == LUA_TLIGHTUSERDATA && lua_touserdata(L, -1) == mp_lua_result_mark;
+  lua_pop(L, 2);
   return is ? (struct result *)u : NULL;
 }
 

@@ -209,7 +209,7 @@ static int pool_apply_async(lua_State *L) {
   mp_lua_pool_limits(L, ARG_TIMEOUT, &o);
   mp_lua_pool_running(L, p);
   struct task_trailer trailer = {mp_lua_pool_function(L, ARG_POOL, ARG_FUNCTION), FORM_CALL};
-  (void)mp_lua_result_new(L, ARG_POOL);
+  (void)mp_lua_result_new(L, ARG_POOL, false);
   int result = lua_gettop(L);
   keep_callbacks(L, result, ARG_CALLBACK, 0);
   submit_call(L, result, push_arguments(L), &trailer, &o);
@@ -225,7 +225,7 @@ static int pool_submit(lua_State *L) {
   mp_lua_pool_callable(L, ARG_FUNCTION);
   mp_lua_pool_running(L, p);
   struct task_trailer trailer = {mp_lua_pool_function(L, ARG_POOL, ARG_FUNCTION), FORM_CALL};
-  mp_lua_future_new(L, ARG_POOL);
+  (void)mp_lua_result_new(L, ARG_POOL, true);
   int result = lua_gettop(L);
   luaL_checkstack(L, n + LUA_MINSTACK, "too many arguments");
   for (int i = 1; i <= n; i++) lua_pushvalue(L, ARG_FUNCTION + i);
@@ -298,7 +298,7 @@ static void map_submit_all(lua_State *L, uint32_t function) {
 }
 
 static struct result *map_result(lua_State *L, lua_Integer count, lua_Integer chunk) {
-  struct result *r = mp_lua_result_new(L, MAP_POOL);
+  struct result *r = mp_lua_result_new(L, MAP_POOL, false);
   r->many = true;
   r->count = (uint64_t)count;
   r->chunk = (uint32_t)chunk;
