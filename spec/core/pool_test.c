@@ -1,4 +1,5 @@
 /* Pools with real processes: a supervisor, workers, and people who kill them. */
+#include "../../src/core/pool_layout.h"
 #include "pool_world.h"
 
 TEST(tasks_come_back) {
@@ -13,6 +14,46 @@ TEST(tasks_come_back) {
     CHECK_STR(items, over == id[1] ? "eee" : "e");
   }
   CHECK(seen[0] == 1 && seen[1] == 1 && seen[2] == 1);
+  end(&w);
+}
+
+static uint32_t wakes_of(const struct world *w) {
+  return w32_get(&((struct pool *)(void *)w->pool->object)->results.seq);
+}
+
+/* Collects `n` tasks with that much patience; gives how often it was woken for that. */
+static uint32_t collect_many(struct world *w, int n, uint32_t many) {
+  struct mp_pool_result r;
+  uint32_t before = wakes_of(w);
+  for (; n > 0; n--) {
+    CHECK_EQ(mp_pool_collect_many(w->pool, many, mp_in(5 * test_slow()), &r), 0);
+    mp_pool_forget(w->pool, &r);
+  }
+  return wakes_of(w) - before;
+}
+
+TEST(who_needs_many_tasks_is_not_woken_by_each) {
+  struct world w = pool_of_workers(1);
+  double before = test_now();
+  for (int i = 0; i < 60; i++) submit(&w, "t", 0, 0);
+  CHECK(collect_many(&w, 60, 20) <= 20); /* some of them because it may not sleep for long */
+  CHECK(test_now() - before < 1 + TOLERANCE);
+  submit(&w, "t", 0, 0);
+  submit(&w, "t", 0, 0);
+  CHECK_EQ(collect_many(&w, 2, 1000), 1); /* there are no more to come */
+  submit(&w, "tt", 0, 0);
+  CHECK_EQ(collect_many(&w, 1, 1), 1);
+  end(&w);
+}
+
+TEST(who_needs_many_tasks_hears_of_deaths) {
+  struct world w = pool_of_workers(2);
+  double before = test_now();
+  submit(&w, "s", 0, 0);
+  for (int i = 0; i < 4; i++) submit(&w, "d", 0, 0);
+  (void)collect_many(&w, 4, 1000);
+  CHECK(test_now() - before < 1 + TOLERANCE);
+  mp_pool_terminate(w.pool);
   end(&w);
 }
 

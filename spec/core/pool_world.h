@@ -14,7 +14,7 @@
 ** continued. FREEZE: it stops, and GONE: it dies, at a store of what it does next (world_plan). EARLY, as a
 ** task's first job: it stops before it could tell the supervisor that it has the task. */
 enum job { ECHO = 'e', SLEEP = 's', DIE = 'd', EXIT = 'x', PAUSE = 'p', FREEZE = 'f', GONE = 'g',
-           EARLY = 'y', LARGE = 'l', GROW = 'm' };
+           EARLY = 'y', LARGE = 'l', GROW = 'm', TICK = 't' };
 
 /* Shared with the workers: where to strike. */
 struct plan {
@@ -61,6 +61,7 @@ TEST_TOOL void world_arm(struct mp_context *c, int signal_number) {
 TEST_TOOL void work_job(struct mp_handle *pool, char job) {
   static char *kept;
   if (job == SLEEP) test_sleep(60);
+  if (job == TICK) test_sleep(0.002);
   if (job == DIE) raise(SIGKILL);
   if (job == EXIT) mp_process_exit(pool->context, 7);
   if (job == PAUSE) raise(SIGSTOP);

@@ -181,11 +181,11 @@ static bool is_over(const struct pool *p, const struct result *r) {
   return r != NULL ? r->state != RESULT_OPEN : p->open == 0;
 }
 
-bool mp_lua_pool_step(lua_State *L, int pool, mp_deadline until) {
+static bool pool_step(lua_State *L, int pool, uint32_t many, mp_deadline until) {
   struct pool *p = (struct pool *)lua_touserdata(L, pool);
   struct mp_pool_result task;
   for (;;) {
-    int r = mp_pool_collect(p->base.handle, until, &task);
+    int r = mp_pool_collect_many(p->base.handle, many, until, &task);
     if (r == MP_INTERRUPTED && mp_lua_interrupt(L)) continue;
     if (r == 0) mp_lua_pool_arrive(L, pool, &task);
     else if (r == MP_BROKEN) mp_lua_pool_broke(L, pool);
@@ -194,13 +194,24 @@ bool mp_lua_pool_step(lua_State *L, int pool, mp_deadline until) {
   }
 }
 
+bool mp_lua_pool_step(lua_State *L, int pool, mp_deadline until) {
+  return pool_step(L, pool, 1, until);
+}
+
+/* A map that is waited for needs all its tasks: it is enough to come back when half of those that are
+** open are over. Not where somebody is to be told of each, or a callback may be due. */
+static uint32_t step_size(const struct pool *p, const struct result *r) {
+  bool many = r != NULL && r->many && !r->watched && !p->listening && r->tasks > 3;
+  return many ? r->tasks / 2 : 1;
+}
+
 bool mp_lua_pool_wait(lua_State *L, int pool, const struct result *r, mp_deadline until) {
   const struct pool *p = (const struct pool *)lua_touserdata(L, pool);
   pool = lua_absindex(L, pool);
   for (;;) {
     mp_lua_pool_call_back(L, pool);
     if (is_over(p, r)) return true;
-    if (!mp_lua_pool_step(L, pool, until)) return false;
+    if (!pool_step(L, pool, step_size(p, r), until)) return false;
   }
 }
 

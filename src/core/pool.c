@@ -93,7 +93,21 @@ static bool results_spin(struct mp_context *c, const struct pool *p) {
   return w32_get(&p->running_count) < c->processors && mp_park_spin32(c, &p->over, MP_NONE);
 }
 
-int mp_pool_collect(struct mp_handle *pool, mp_deadline until, struct mp_pool_result *out) {
+/* Sleeps until so many more tasks are over, or one is there already. As mp_park_wait. */
+static int results_wait(struct mp_context *c, struct pool *p, uint32_t many, mp_deadline until,
+                        unsigned *nap) {
+  uint32_t seq = mp_park_ticket(&p->results);
+  /* `done` may show a change that is undone: then we are woken when nothing is left, or nap */
+  if (many > 1) w64_put(&p->enough, w64_get(&p->done) + many);
+  mp_park_announce(&p->results);
+  bool there = w32_get(&p->over) != MP_NONE || w32_get(&p->state) > MP_POOL_CLOSED;
+  int r = there ? 0 : mp_park_wait(c, &p->results, seq, until, nap);
+  if (many > 1) w64_put(&p->enough, 0);
+  return r;
+}
+
+int mp_pool_collect_many(struct mp_handle *pool, uint32_t many, mp_deadline until,
+                         struct mp_pool_result *out) {
   struct mp_context *c = pool->context;
   struct pool *p = pool_of(pool);
   mp_ref ref = w32_get(&p->collected); /* was not forgotten: the creator failed to read it */
@@ -104,15 +118,16 @@ int mp_pool_collect(struct mp_handle *pool, mp_deadline until, struct mp_pool_re
     if (state == MP_POOL_BROKEN) return MP_BROKEN;
     if (state == MP_POOL_TERMINATED) return MP_CLOSED;
     if (until == MP_NOW) return MP_EMPTY;
-    if (results_spin(c, p)) continue;
-    uint32_t seq = mp_park_ticket(&p->results);
-    mp_park_announce(&p->results);
-    if (w32_get(&p->over) != MP_NONE || w32_get(&p->state) > MP_POOL_CLOSED) continue;
-    int r = mp_park_wait(c, &p->results, seq, until, &nap);
+    if (many == 1 && results_spin(c, p)) continue;
+    int r = results_wait(c, p, many, until, &nap);
     if (r != 0) return r;
   }
   result_open(c, ref, out);
   return 0;
+}
+
+int mp_pool_collect(struct mp_handle *pool, mp_deadline until, struct mp_pool_result *out) {
+  return mp_pool_collect_many(pool, 1, until, out);
 }
 
 /* Makes *out of the item that starts at `at`; gives where the next one starts. */

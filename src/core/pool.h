@@ -68,6 +68,11 @@ struct mp_pool_result {
 MP_MUST_USE int mp_pool_collect(struct mp_handle *pool, mp_deadline until,
                                 struct mp_pool_result *out);
 
+/* The same for a creator that needs many: while it sleeps it is woken when so many more are over, or
+** none is left to wait for, and not by each. */
+MP_MUST_USE int mp_pool_collect_many(struct mp_handle *pool, uint32_t many, mp_deadline until,
+                                     struct mp_pool_result *out);
+
 /* Where in a result one reads; zeroed at first. */
 struct mp_item_cursor {
   mp_ref area;

@@ -74,6 +74,8 @@ struct pool {
   mp_w32 collected;                  /* taken out of `over`, being read by the creator */
   mp_w32 waiting_count, running_count, worker_count;
   mp_w64 done, failed, lost, restarted;
+  mp_w64 enough;                     /* atomic; the creator sleeps until `done` is as much; 0: until a
+                                     ** task is over. Written by the creator */
   mp_w32 functions, function_count;  /* chain of function_blocks; number of the last function */
   mp_w32 initializer_error;          /* message, or none */
   mp_w32 unready;                    /* atomic: workers started since the last one came up */

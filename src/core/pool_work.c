@@ -177,6 +177,19 @@ static void work_end(struct mp_context *c, struct pool *p, mp_ref ref) {
   if (w32_get(&t->failures) != 0) mp_tx_set64(c, &p->failed, w64_get(&p->failed) + 1);
 }
 
+/* In a section: what `enough` has to be for the creator to be woken. With the last task it always is. */
+static uint64_t work_count(const struct pool *p) {
+  bool last = w32_get(&p->running_count) == 0 && w32_get(&p->todo) == MP_NONE;
+  return last ? UINT64_MAX : w64_get(&p->done);
+}
+
+/* Right after the section. A bell is rung for each task, as nobody knows who waits for it. */
+static void work_call_creator(struct mp_context *c, struct pool *p, uint64_t count) {
+  mp_fence_after_swap(); /* the task that is over before the look; pairs with results_wait */
+  bool enough = count >= w64_get(&p->enough);
+  if (enough || (w32_get(&p->results.waiting) & MP_PARK_BELLS)) mp_park_wake(c, &p->results, 1);
+}
+
 int mp_work_done(struct mp_work *w) {
   struct mp_context *c = w->pool->context;
   struct pool *p = pool_of(w->pool);
@@ -186,8 +199,9 @@ int mp_work_done(struct mp_work *w) {
   work_end(c, p, w->task);
   mp_tx_set32(c, &w->pool->entry->held, HELD_WORKER);
   mp_tx_commit(c);
+  uint64_t count = work_count(p);
   mp_mutex_unlock(c, &p->object.lock);
-  mp_park_wake(c, &p->results, 1);
+  work_call_creator(c, p, count);
   return condemned ? MP_CLOSED : 0;
 }
 
