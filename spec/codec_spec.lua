@@ -199,7 +199,13 @@ describe("tables", function()
 
   it("of scalars and others in every order", function()
     local others = {{}, {1}, {x = 1}, print, false, "s", ("long"):rep(20), 1.5, -1, -200, 1 << 40}
-    for _, n in ipairs {10, 11, 12, 13, 40, 4095, 4096, 4097} do
+    local long = {}
+    for i = 1, 0x8001 do long[i] = i * 77 end
+    for n = 0x8001, 0x7fff, -1 do
+      same(table.move(long, 1, n, 1, {}))
+      same(table.move(long, 1, n - 1, 1, {[n] = {}}))
+    end
+    for _, n in ipairs {10, 11, 12, 13, 40} do
       for _, at in ipairs {1, 2, n // 2, n - 1, n} do
         for _, other in ipairs(others) do
           local list = {}

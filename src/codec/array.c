@@ -11,7 +11,7 @@
 
 /* How many scalars are worth a call; how many are too much for the stack. */
 #define RUN_MIN 12
-#define RUN_MAX 4096
+#define RUN_MAX 0x8000
 
 /* Whether a value that begins with this byte is a number, a string, a boolean or nil. */
 static int is_scalar(unsigned c) {
