@@ -221,6 +221,19 @@ describe("map", function()
   end)
 end)
 
+describe("a method that is called with a dot", function()
+  it("says what it misses", function()
+    local pool <close> = mp.Pool(1)
+    local executor <close> = futures.ProcessPoolExecutor(1)
+    for _, name in ipairs {"submit", "map", "shutdown", "terminate_workers"} do
+      fails("TypeError", "bad argument #1 to '%w+_?%w*' %(ProcessPoolExecutor expected, got ", executor[name], same, {1})
+    end
+    for _, name in ipairs {"apply", "map", "starmap", "imap", "imap_unordered", "map_async"} do
+      fails("TypeError", "bad argument #1 to '%w+' %(Pool expected, got ", pool[name], same, {1})
+    end
+  end)
+end)
+
 describe("an executor's end", function()
   it("leaves all results there", function()
     local executor = futures.ProcessPoolExecutor(3)

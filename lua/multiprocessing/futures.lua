@@ -201,9 +201,17 @@ function Executor:init(...)
   ending.keep()
 end
 
+local function refuse(self, method)
+  raise("TypeError", ("bad argument #1 to '%s' (ProcessPoolExecutor expected, got %s)"):format(method, core.show(self)))
+end
+
+local function pool_of(self, method)
+  return type(self) == "table" and rawget(self, "pool") or refuse(self, method)
+end
+
 -- submit(f, ...): a Future for f(...).
 function Executor:submit(f, ...)
-  return core.pool_submit(self.pool, f, ...)
+  return core.pool_submit(pool_of(self, "submit"), f, ...)
 end
 
 local read_map = core.options("timeout:seconds", "chunksize:integer", "buffersize:integer")
@@ -211,9 +219,10 @@ local read_map = core.options("timeout:seconds", "chunksize:integer", "buffersiz
 -- map(f, seq [, {timeout =, chunksize =, buffersize =}]): an iterator of index and result, in order.
 -- The timeout counts from the call.
 function Executor:map(f, seq, ...)
+  local pool = pool_of(self, "map")
   local timeout, chunksize, buffersize = read_map(...)
   local stop = timeout and core.monotonic() + timeout
-  local results = self.pool:imap(f, type(seq) == "function" and seq or (sequence.list(seq, "iterable")),
+  local results = pool:imap(f, type(seq) == "function" and seq or (sequence.list(seq, "iterable")),
     {chunksize = chunksize, buffersize = buffersize})
   if not stop then return results end
   return function() return results:next(left(stop)) end
@@ -223,23 +232,25 @@ local read_shutdown = core.options("wait:boolean", "cancel_futures:boolean")
 
 -- shutdown([wait [, cancel_futures]]): no more work is taken; by default, waits until all is done.
 function Executor:shutdown(...)
+  local pool = pool_of(self, "shutdown")
   local wait, cancel = read_shutdown(...)
   if not self.closed then
     self.closed = true
-    self.pool:close()
+    pool:close()
   end
-  if cancel then core.pool_cancel_waiting(self.pool) end
+  if cancel then core.pool_cancel_waiting(pool) end
   if wait ~= false then
-    self.pool:join()
-    working[self.pool] = nil
+    pool:join()
+    working[pool] = nil
   end
 end
 
 -- Ends the workers at once: what is open fails with BrokenProcessPool.
 function Executor:terminate_workers()
+  local pool = pool_of(self, "terminate_workers")
   self.closed = true
-  self.pool:terminate()
-  working[self.pool] = nil
+  pool:terminate()
+  working[pool] = nil
 end
 
 Executor.kill_workers = Executor.terminate_workers

@@ -99,7 +99,14 @@ local Pool = core.methods "Pool"
 local read_map = core.options("chunksize:integer", "callback:function", "error_callback:function",
   "timeout:seconds", "retries:integer", "progress:any")
 
+-- Called with a dot, a method has something else than a pool in its first place.
+local function check(self, method)
+  if type(self) == "userdata" and (getmetatable(self) or {}).__name == "Pool" then return end
+  raise("TypeError", ("bad argument #1 to '%s' (Pool expected, got %s)"):format(method, core.show(self)))
+end
+
 local function start_map(waits, self, form, f, seq, ...)
+  check(self, form == ITEMS and "map" or "starmap")
   local chunksize, callback, error_callback, timeout, retries, progress = read_map(...)
   local list, count = sequence.list(seq, "iterable")
   if progress then
@@ -148,6 +155,7 @@ local function watched(stream, total, tell)
 end
 
 local function start_stream(self, ordered, f, seq, ...)
+  check(self, "imap")
   local chunksize, buffersize, timeout, retries, progress = read_stream(...)
   local input, length = seq, -1
   if type(seq) ~= "function" then input, length = sequence.list(seq, "iterable") end
@@ -168,6 +176,7 @@ end
 
 -- apply(f [, args [, kwds]]): what f(args) gives.
 function Pool:apply(...)
+  check(self, "apply")
   return self:apply_async(...):get()
 end
 

@@ -275,6 +275,9 @@ static const struct mp_lua_option constructor_options[] = {
 /* process_options(...): target, name, args, kwargs, daemon of mp.Process's arguments. */
 static int process_options(lua_State *L) {
   mp_lua_options(L, 1, constructor_options);
+  if (lua_isfunction(L, 1))
+    mp_lua_raise(L, "TypeError", "the first argument is group, which must not be a function: "
+                 "say mp.Process{target = f}");
   return 5;
 }
 
