@@ -14,9 +14,9 @@ local Process = class:extend("Process")
 
 -- object -> {class, name (nil: made of the others when it is asked for), daemon, order (among those of its
 -- maker), maker (the maker's state), owner (the maker's pid), authkey, target, args, kwargs, handle, pid,
--- exitcode, closed, older, younger (among the maker's running children, as objects)}. As a process it also
--- has {count (of the objects it made), youngest (of its running children), parent (an object, once somebody
--- has asked)}; who stands for our parent is marked `is_parent`.
+-- exitcode, closed, older (the next one in the maker's list of children)}. As a process it also has {count (of
+-- the objects it made), youngest (first of its children; kept until exit codes are known), parent (an object,
+-- once somebody has asked)}; who stands for our parent is marked `is_parent`.
 local states = setmetatable({}, {__mode = "k"})
 
 -- A fork copies each page that its child writes. What a child has to know stands in its state before, and
@@ -67,28 +67,10 @@ local function started(object, verb)
   return s
 end
 
--- A child is kept until its exit code is known.
-local function keep(object, s)
-  local me = states[current]
-  s.older, me.youngest = me.youngest, object
-  if s.older then states[s.older].younger = object end
-end
-
-local function let_go(s)
-  local older, younger = s.older, s.younger
-  if older then states[older].younger = younger end
-  if younger then states[younger].older = older else states[current].youngest = older end
-  s.older, s.younger = nil, nil
-end
-
 local function ended(s, code, known)
   s.exitcode = code
-  if not s.is_parent then
-    let_go(s)
-    if not known then
-      log.warning(("the exit code of %s (pid %d) is lost: something else has reaped it")
-        :format(name_of(s), s.pid))
-    end
+  if not known and not s.is_parent then
+    log.warning(("the exit code of %s (pid %d) is lost: something else has reaped it"):format(name_of(s), s.pid))
   end
   return code
 end
@@ -211,7 +193,7 @@ function Process:init(...)
     class = class_name(self), name = name or before.name, daemon = daemon, order = me.count, maker = me,
     owner = core.getpid(),
     authkey = before.authkey or me.authkey, target = target, args = args, kwargs = kwargs,
-    handle = nil, pid = nil, exitcode = nil, older = nil, younger = nil, count = 0,
+    handle = nil, pid = nil, exitcode = nil, older = nil, count = 0,
   }
 end
 
@@ -240,13 +222,29 @@ local function live(object, ...)
   object:run()
 end
 
--- Notes who has ended, the youngest first; what nobody has an object of is C's.
-local function reap()
+-- The list of children, the youngest first. A hook may run between any two lines, and start or join others:
+-- so a child is added by one assignment, and who has ended is left out by one, or ignored.
+local function first_running(object)
+  while object and states[object].exitcode do object = states[object].older end
+  return object
+end
+
+local function keep(object, s)
+  local me = states[current]
+  s.older = first_running(me.youngest)
+  me.youngest = object
+end
+
+-- Calls visit, if there is one, for each child that runs. Notes who has ended; what nobody has an object of
+-- is C's.
+local function reap(visit)
   local object = states[current].youngest
   while object do
     local s = states[object]
-    object = s.older
-    poll(s)
+    local older = first_running(s.older)
+    if older ~= s.older then s.older = older end
+    if not poll(s) and visit then visit(object) end
+    object = older
   end
 end
 
@@ -345,7 +343,7 @@ local MainProcess = Process:extend("_MainProcess")
 
 current = setmetatable({}, MainProcess)
 states[current] = {name = "MainProcess", owner = core.getppid(), daemon = false,
-  authkey = core.random_bytes(32), count = 0}
+  authkey = core.random_bytes(32), count = 0, youngest = nil}
 
 local ParentProcess = Process:extend("_ParentProcess")
 
@@ -365,13 +363,9 @@ function process.parent_process()
 end
 
 function process.active_children()
-  reap()
+  local list = {}
+  reap(function(object) list[#list + 1] = object end)
   core.process_reap()
-  local list, object = {}, states[current].youngest
-  while object do
-    list[#list + 1] = object
-    object = states[object].older
-  end
   table.sort(list, function(a, b) return states[a].order < states[b].order end)
   return list
 end

@@ -88,8 +88,10 @@ static int book_grow(struct mp_handles *b) {
   if (bigger.by_ref == NULL) return -ENOMEM;
   for (uint32_t i = 0; i < b->room; i++)
     if (b->by_ref[i] != NULL) bigger.by_ref[book_place(&bigger, b->by_ref[i]->ref)] = b->by_ref[i];
-  free(b->by_ref);
-  *b = bigger;
+  struct mp_handle **smaller = b->by_ref;
+  b->by_ref = bigger.by_ref;
+  b->room = bigger.room;
+  free(smaller);
   return 0;
 }
 
@@ -170,11 +172,10 @@ static void entry_give(struct mp_context *c, uint32_t index) {
 /* A private handle with an entry, for an object that is not in the book. */
 static int handle_make(struct mp_context *c, mp_ref ref, struct mp_handle **out) {
   uint32_t index;
-  int r = book_grow(c->handles);
-  if (r != 0) return r;
   struct mp_handle *h = handle_take(c->handles);
   if (h == NULL) return -ENOMEM;
-  r = entry_new(c, &index);
+  int r = book_grow(c->handles);
+  if (r == 0) r = entry_new(c, &index);
   if (r != 0) {
     handle_give(c->handles, h);
     return r;
