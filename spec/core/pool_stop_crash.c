@@ -11,6 +11,11 @@ static int somebody_struck(void *unused) {
   return world_plan->victim != 0;
 }
 
+static int victim_is_gone(void *unused) {
+  (void)unused;
+  return kill(world_plan->victim, 0) != 0;
+}
+
 /* The task's result, or that it was lost: which of them shows whether the worker was killed. */
 static void collect_all(struct world *w, uint64_t id, int count, char *own) {
   char items[8];
@@ -41,8 +46,9 @@ static bool stop_once(long store) {
     if (test_now() - before > PROMPTLY) test_fail(__FILE__, __LINE__, "stopped at store %ld, it holds up others", store);
     test_sleep(0.002);
   }
-  test_sleep(0.15);
-  bool killed = struck_there && kill(world_plan->victim, 0) != 0;
+  if (!world_plan->inside) test_sleep(0.15);
+  bool killed = struck_there && (world_plan->inside ? test_eventually(victim_is_gone, NULL) != 0
+                                                    : victim_is_gone(NULL) != 0);
   if (killed != world_plan->inside)
     test_fail(__FILE__, __LINE__, "stopped at store %ld: %s", store, killed ? "killed" : "left alone");
   if (struck_there) kill(0, SIGCONT);
@@ -54,7 +60,11 @@ static bool stop_once(long store) {
 
 LONG_TEST(a_worker_is_stopped, 200) {
   long store = 1;
-  while (stop_once(store)) store++;
+  for (int misses = 0; misses < 2;) { /* again after the first one: the machine may have been busy */
+    bool there = stop_once(store);
+    misses = there ? 0 : misses + 1;
+    store += there;
+  }
   printf("stops: %ld stores\n", store - 1);
   CHECK(store > 20);
 }
