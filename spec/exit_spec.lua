@@ -117,6 +117,16 @@ describe("an executor that nobody shuts down", function()
     assert.same({0, TASKS}, {result.status, result.stdout})
   end)
 
+  it("does so without what was cancelled", function()
+    local result = run(PENDING .. [[
+      local long = executor:submit(function() mp.sleep(0.3) print "long" end)
+      submit()
+      while not long:running() do mp.sleep(0.001) end
+      executor:shutdown {wait = false, cancel_futures = true}
+    ]])
+    assert.same({0, "", "long\n"}, {result.status, result.stderr, result.stdout})
+  end)
+
   it("does so in a child", function()
     local result = run(PENDING .. [[
       executor:submit(mp.sleep, 0.3) -- the parent's, and no business of its children
