@@ -110,13 +110,11 @@ static uint32_t slots_taken(struct mp_context *c) {
   return n;
 }
 
-/* Arrays until there is no memory for one more, then the smallest objects: what a fork needs is not
-** smaller. */
+/* Arrays of all sizes until there is no memory for one more, then the smallest objects. */
 static void eat_memory(struct mp_context *c) {
-  static const size_t bytes[] = {4 << 20, 60000, 1016 - 128};
   mp_event *small;
-  for (size_t i = 0; i < MP_COUNT_OF(bytes); i++) {
-    mp_array_options o = {.code = 'B', .count = bytes[i]};
+  for (size_t bytes = 4 << 20; bytes > 8; bytes -= bytes / 8) {
+    mp_array_options o = {.code = 'B', .count = bytes};
     mp_array *eaten;
     while (mp_array_new(c, &o, &eaten) == 0) {}
   }
@@ -321,6 +319,79 @@ TEST(who_polls_keeps_no_wake_up_to_itself) {
   mp_handle_close(s[2].queue);
   mp_context_close(s[2].c);
   for (int i = 0; i < 2; i++) mp_connection_close(end[i]);
+  mp_context_close(c);
+}
+
+/* Two wait for the same thing, and the one that is woken has no memory to take it. */
+static void check_both_woken(struct sleeper s[2], double start, int result) {
+  for (int i = 0; i < 2; i++) CHECK_EQ(pthread_join(s[i].thread, NULL), 0);
+  CHECK_EQ(s[0].result, -ENOMEM);
+  CHECK_EQ(s[1].result, result);
+  CHECK(s[1].woken - start < AT_ONCE);
+  for (int i = 0; i < 2; i++) {
+    mp_handle_close(s[i].queue);
+    mp_context_close(s[i].c);
+  }
+}
+
+static void *put_one_byte(void *arg) {
+  struct sleeper *s = arg;
+  struct mp_parcel p = {.bytes = "x", .length = 1};
+  s->result = mp_queue_put(s->queue, &p, MP_FOREVER);
+  s->woken = test_now();
+  return NULL;
+}
+
+TEST(a_putter_without_memory_passes_its_wake_up_on) {
+  struct mp_context *c = sync_context();
+  mp_queue_options o = {.max_items = 31}; /* the cells of a segment: the next one needs another */
+  mp_queue *q;
+  mp_letter l;
+  struct sleeper s[2];
+  struct mp_parcel p = {.bytes = "x", .length = 1};
+  CHECK_EQ(mp_queue_new(c, &o, &q), 0);
+  for (int i = 0; i < 31; i++) CHECK_EQ(mp_queue_put(q, &p, MP_NOW), 0);
+  eat_memory(c);
+  for (int i = 0; i < 2; i++) sleeper_open(&s[i], q, put_one_byte);
+  test_sleep(0.7);
+  double start = test_now();
+  CHECK_EQ(mp_queue_get(q, MP_NOW, &l), 0);
+  mp_letter_free(c, &l);
+  check_both_woken(s, start, -ENOMEM);
+  mp_context_close(c);
+}
+
+static void *take_unit(void *arg) {
+  struct sleeper *s = arg;
+  s->result = mp_semaphore_acquire(s->queue, MP_FOREVER);
+  s->woken = test_now();
+  return NULL;
+}
+
+static void hold_unit(struct mp_context *c, mp_semaphore *s, mp_semaphore **out) {
+  CHECK_EQ(mp_semaphore_open(c, mp_handle_ticket(s), out), 0);
+  CHECK_EQ(mp_semaphore_acquire(*out, MP_NOW), 0);
+}
+
+/* A semaphore's table has room for 8 holders: those who have a unit already need no more. */
+TEST(an_acquirer_without_memory_passes_its_wake_up_on) {
+  struct mp_context *c = sync_context(), *holder[6];
+  mp_semaphore_options o = {9, MP_SEMAPHORE_BOUNDED};
+  mp_semaphore *s, *theirs;
+  struct sleeper sleeper[2] = {{.c = NULL}, {.c = sync_context()}};
+  CHECK_EQ(mp_semaphore_new(c, &o, &s), 0);
+  for (int i = 0; i < 2; i++) CHECK_EQ(mp_semaphore_acquire(s, MP_NOW), 0);
+  for (int i = 0; i < 6; i++) hold_unit(holder[i] = sync_context(), s, &theirs);
+  hold_unit(sleeper[1].c, s, &sleeper[1].queue);
+  eat_memory(c);
+  sleeper_open(&sleeper[0], s, take_unit);
+  CHECK_EQ(pthread_create(&sleeper[1].thread, NULL, take_unit, &sleeper[1]), 0);
+  await_sleep(sleeper[1].c);
+  test_sleep(0.7);
+  double start = test_now();
+  CHECK_EQ(mp_semaphore_release(s), 0);
+  check_both_woken(sleeper, start, 0);
+  for (int i = 0; i < 6; i++) mp_context_close(holder[i]);
   mp_context_close(c);
 }
 

@@ -158,6 +158,11 @@ static int put_wait(struct mp_context *c, struct queue *q, struct queue_wait *w)
   return r == MP_TIMEOUT && mp_clock_left(w->until) > 0 ? 0 : r; /* over before it began */
 }
 
+/* Who slept and cannot use the room, for want of memory, passes the wake-up on. */
+static void put_pass_on(struct mp_context *c, struct queue *q, const struct queue_wait *w) {
+  if (w->nap > 0) mp_park_wake(c, &q->not_full, 1);
+}
+
 /* Puts one step's worth, at least, of what is ready. */
 static int put_step(struct mp_context *c, struct queue *q, struct put *p, mp_deadline until) {
   struct queue_wait w = queue_wait_put(c, q, until);
@@ -165,6 +170,7 @@ static int put_step(struct mp_context *c, struct queue *q, struct put *p, mp_dea
     int r = put_try(c, q, p);
     if (r == PUT_GROW) continue;
     if (w.since != 0 && r == 0) mp_queue_wait_over(&w);
+    if (mp_unlikely(r < 0)) put_pass_on(c, q, &w);
     if (r != MP_FULL) return r;
     if (last) return until == MP_NOW ? MP_FULL : MP_TIMEOUT;
     w.seen = p->head;

@@ -220,15 +220,23 @@ static int semaphore_take(mp_semaphore *h, struct semaphore *s) {
   }
 }
 
+/* The same for one who has slept. If it cannot take the unit, for want of memory, it passes the
+** wake-up on: it may have been meant for one who can. */
+static int semaphore_take_woken(mp_semaphore *h, struct semaphore *s) {
+  int r = semaphore_take(h, s);
+  if (mp_unlikely(r < 0)) mp_park_wake(h->context, &s->park, 1);
+  return r;
+}
+
 static int semaphore_wait(mp_semaphore *h, struct semaphore *s, mp_deadline until) {
   for (unsigned nap = 0;;) {
     uint32_t seq = mp_park_ticket(&s->park);
     mp_park_announce(&s->park);
-    int r = semaphore_take(h, s);
+    int r = semaphore_take_woken(h, s);
     if (r != MP_EMPTY) return r;
     int woken = mp_park_wait(h->context, &s->park, seq, until, &nap);
     if (woken == 0) continue;
-    r = semaphore_take(h, s);
+    r = semaphore_take_woken(h, s);
     return r == MP_EMPTY ? woken : r;
   }
 }
