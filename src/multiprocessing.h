@@ -69,7 +69,7 @@ typedef struct mp_options {
 } mp_options;
 
 /* Opens a participant of this process's session, which the first one makes. Children made by fork()
-** take part too. -ENOMEM, -EMFILE; -EUSERS: 4095 take part already. */
+** take part too. -ENOMEM, -EMFILE; -EUSERS: 4094 take part already. */
 MP_API MP_MUST_USE int mp_open(const mp_options *o, mp_context **out);
 
 /* Ends the participant. What it holds is given up as if it had died: close handles first. */

@@ -48,13 +48,45 @@ TEST(a_full_table_is_an_error_and_not_the_end) {
   struct mp_context *a = open_context();
   uint32_t index, taken = 0;
   while (mp_slot_reserve(a, &index) == 0) taken++;
-  CHECK_EQ(taken, MP_SLOTS - 1);
+  CHECK_EQ(taken, MP_PARTICIPANTS - 1);
   CHECK_EQ(mp_slot_reserve(a, &index), -EUSERS);
   mp_slot_abandon(a, 7);
   w32_put(&mp_slot_at(&a->arena, 7)->parent, 0);
   mp_context_tend(a, true);
   CHECK_EQ(mp_slot_reserve(a, &index), 0);
   CHECK_EQ(index, 7);
+  mp_context_close(a);
+}
+
+/* All that the table has room for, the last one dead or not. */
+static struct mp_context *fill_table(bool dead) {
+  struct mp_context *c = open_context();
+  uint32_t index, last = 0;
+  while (mp_slot_reserve(c, &index) == 0) last = index;
+  if (dead) {
+    w32_put(&mp_slot_at(&c->arena, last)->parent, 0);
+    mp_slot_abandon(c, last);
+  }
+  return c;
+}
+
+TEST(a_newcomer_to_a_full_table_cleans_the_dead_first) {
+  struct mp_context *a = fill_table(true), *b, *none;
+  struct mp_context_options o = {0};
+  CHECK_EQ(mp_context_open(&o, &b), 0);
+  CHECK_EQ(mp_context_open(&o, &none), -EUSERS);
+  check(b);
+  mp_context_close(b);
+  CHECK_EQ(mp_context_open(&o, &b), 0); /* what it cleaned with is whole */
+  mp_context_close(b);
+  mp_context_close(a);
+}
+
+TEST(a_newcomer_to_a_table_full_of_the_living_is_refused) {
+  struct mp_context *a = fill_table(false), *none;
+  struct mp_context_options o = {0};
+  for (int i = 0; i < 3; i++) CHECK_EQ(mp_context_open(&o, &none), -EUSERS);
+  check(a);
   mp_context_close(a);
 }
 

@@ -116,7 +116,7 @@ static int pool_new(lua_State *L) {
 
 static void start_failed(lua_State *L, int r) {
   if (r == -EUSERS)
-    mp_lua_raise(L, "ProcessError", "this session has as many processes as it can: %d", (int)MP_SLOTS);
+    mp_lua_raise(L, "ProcessError", "this session has as many processes as it can: %d", (int)MP_PARTICIPANTS);
   mp_lua_result(L, r, "starting a pool");
 }
 

@@ -276,8 +276,21 @@ static int session_guard(void) {
   return 0;
 }
 
-static int context_start(struct mp_context *c) {
+/* A slot for a newcomer. If there is none it cleans up after the dead, in the slot that is kept for
+** that, and looks once more. */
+static int context_claim(struct mp_context *c) {
   uint32_t index;
+  int r = mp_slot_claim(c, &index);
+  if (mp_likely(r != -EUSERS)) return r;
+  r = mp_slot_claim_last(c);
+  if (r != 0) return r;
+  mp_context_tend(c, true);
+  slot_empty(c);
+  mp_slot_resign(c);
+  return mp_slot_claim(c, &index);
+}
+
+static int context_start(struct mp_context *c) {
   c->arena = session.arena;
   c->pid = mp_os_pid();
   c->guard = session.guard;
@@ -289,7 +302,7 @@ static int context_start(struct mp_context *c) {
   c->ring = mp_bell_ring;
   int r = mp_handles_open(c);
   if (r != 0) return r;
-  r = mp_slot_claim(c, &index);
+  r = context_claim(c);
   if (r != 0) mp_handles_close(c);
   return r;
 }

@@ -4,7 +4,8 @@
 ** Structure: struct mp_proctab {high, deaths}, then MP_SLOTS slots; memory is committed when a
 ** slot is first used. Lock: none. `who` changes by compare-and-swap alone and carries the
 ** process with the state, so a claimer that dies right after it claimed is known; the rest of a slot belongs to its participant while it lives, and to the one named
-** in `cleaner` afterwards.
+** in `cleaner` afterwards. The last slot is lent: to a newcomer who finds the table full, and cleans up
+** from there before it is told so.
 ** Invariant: a free slot (who = 0) owns nothing: no block, no logged change, no handle.
 ** Death: at any point of claim, adoption or clean-up the slot is left with a dead `who` or a
 ** dead `cleaner`, and the next one who looks (mp_slot_take_over) goes on from there.
@@ -14,11 +15,14 @@
 #include <errno.h>
 #include <string.h>
 
+#include "clock.h"
 #include "os.h"
 
 #define WHO_PROCESS UINT64_C(0xffffffff) /* in mp_slot.who: the pid; of a reserved slot its maker's tag */
 #define WHO_LIFE_SHIFT 32                /* the slot's life there, so that no two lives look alike */
 #define WHO_STATE (UINT64_C(3) << 62)
+#define LAST (MP_SLOTS - 1)              /* the slot that is lent */
+#define LAST_NAP INT64_C(20000000)       /* ns; then the borrower may be dead */
 
 size_t mp_proctab_bytes(void) {
   return MP_CACHE_LINE + (size_t)MP_SLOTS * sizeof(struct mp_slot);
@@ -74,13 +78,13 @@ static bool slot_try(struct mp_context *c, uint32_t index, enum mp_slot_state st
 static int slot_claim(struct mp_context *c, enum mp_slot_state state, uint32_t *index) {
   struct mp_proctab *t = mp_proctab(&c->arena);
   uint32_t high = w32_get(&t->high);
-  for (uint32_t i = 0; i < high; i++) {
+  for (uint32_t i = 0; i < high && i < MP_PARTICIPANTS; i++) {
     if (slot_try(c, i, state)) {
       *index = i;
       return 0;
     }
   }
-  for (uint32_t i = high; i < MP_SLOTS; i++) {
+  for (uint32_t i = high; i < MP_PARTICIPANTS; i++) {
     int r = mp_arena_commit(&c->arena, mp_slot_at(&c->arena, i), sizeof(struct mp_slot));
     if (r != 0) return r;
     slot_raise_high(t, i + 1);
@@ -104,6 +108,44 @@ int mp_slot_claim(struct mp_context *c, uint32_t *index) {
   int r = slot_claim(c, MP_SLOT_LIVE, index);
   if (r == 0) slot_take(c, *index);
   return r;
+}
+
+static bool slot_gone(struct mp_context *c, const struct mp_slot *s, uint64_t who) {
+  int32_t pid = (int32_t)(who & WHO_PROCESS);
+  switch (mp_slot_state_of(who)) {
+    case MP_SLOT_LIVE:
+      return pid != c->pid && mp_os_process_gone(pid, w64_get(&s->start)) == 1;
+    case MP_SLOT_RESERVED: /* as alive as the one that is about to fork */
+      return mp_slot_gone(c, (uint32_t)(who & WHO_PROCESS));
+    case MP_SLOT_FREE:
+    case MP_SLOT_DEAD:
+    default:
+      return true;
+  }
+}
+
+bool mp_slot_gone(struct mp_context *c, uint32_t tag) {
+  uint32_t index = mp_tag_index(tag);
+  if (tag == c->tag) return false;
+  if (index >= MP_SLOTS || mp_slot_tag(&c->arena, index) != (tag & MP_TAG_MASK)) return true;
+  const struct mp_slot *s = mp_slot_at(&c->arena, index);
+  return slot_gone(c, s, w64_get_acquire(&s->who));
+}
+
+int mp_slot_claim_last(struct mp_context *c) {
+  struct mp_slot *s = mp_slot_at(&c->arena, LAST);
+  int r = mp_arena_commit(&c->arena, s, sizeof *s);
+  if (r != 0) return r;
+  slot_raise_high(mp_proctab(&c->arena), MP_SLOTS);
+  for (;;) {
+    uint32_t life = w32_get_acquire(&s->life);
+    if (slot_try(c, LAST, MP_SLOT_LIVE)) break;
+    uint64_t who = w64_get_acquire(&s->who);
+    if (who != 0 && slot_gone(c, s, who)) return -EUSERS;
+    (void)mp_os_futex_wait(&s->life.v_, life, mp_clock_now() + LAST_NAP); /* mp_slot_resign wakes */
+  }
+  slot_take(c, LAST);
+  return 0;
 }
 
 int mp_slot_reserve(struct mp_context *c, uint32_t *index) {
@@ -130,28 +172,6 @@ void mp_slot_give(struct mp_context *c, uint32_t tag, int32_t pid) {
   if (!w64_cas(&s->who, &reserved, who_is((uint32_t)pid, life, MP_SLOT_LIVE))) return;
   /* nobody collects it; should we die before we say so, nobody waits for us to */
   (void)w32_cas(&s->parent, &me, 0);
-}
-
-static bool slot_gone(struct mp_context *c, const struct mp_slot *s, uint64_t who) {
-  int32_t pid = (int32_t)(who & WHO_PROCESS);
-  switch (mp_slot_state_of(who)) {
-    case MP_SLOT_LIVE:
-      return pid != c->pid && mp_os_process_gone(pid, w64_get(&s->start)) == 1;
-    case MP_SLOT_RESERVED: /* as alive as the one that is about to fork */
-      return mp_slot_gone(c, (uint32_t)(who & WHO_PROCESS));
-    case MP_SLOT_FREE:
-    case MP_SLOT_DEAD:
-    default:
-      return true;
-  }
-}
-
-bool mp_slot_gone(struct mp_context *c, uint32_t tag) {
-  uint32_t index = mp_tag_index(tag);
-  if (tag == c->tag) return false;
-  if (index >= MP_SLOTS || mp_slot_tag(&c->arena, index) != (tag & MP_TAG_MASK)) return true;
-  const struct mp_slot *s = mp_slot_at(&c->arena, index);
-  return slot_gone(c, s, w64_get_acquire(&s->who));
 }
 
 static bool slot_bury(struct mp_slot *s, uint64_t who) {
@@ -220,6 +240,7 @@ void mp_slot_resign(struct mp_context *c) {
   w32_put(&c->slot->parent, 0);
   w64_put(&c->slot->start, 0);
   w64_put(&c->slot->who, 0);
+  if (c->slot == mp_slot_at(&c->arena, LAST)) (void)mp_os_futex_wake(&c->slot->life.v_, INT32_MAX);
 }
 
 static const char *slot_check_empty(const struct mp_slot *s) {

@@ -16,6 +16,7 @@
 #include "arena.h"
 
 #define MP_SLOTS 4095u
+#define MP_PARTICIPANTS (MP_SLOTS - 1) /* who take part; the last slot is kept for mp_slot_claim_last */
 #define MP_LOG_MAX 48u      /* words that one transaction may change */
 #define MP_OWNED_MAX 8u     /* blocks that one operation may have reserved or doomed */
 #define MP_CLASSES 40u      /* size classes of the heap */
@@ -200,6 +201,10 @@ MP_MUST_USE int mp_proctab_init(const struct mp_arena *a);
 ** -ENOMEM. */
 MP_MUST_USE int mp_slot_claim(struct mp_context *c, uint32_t *index);
 MP_MUST_USE int mp_slot_reserve(struct mp_context *c, uint32_t *index);
+
+/* Claims the last slot, which nobody keeps: for a newcomer to a full table, to clean up with; it waits
+** for another that does so. -EUSERS: one that did died, and is still to be cleaned up; -ENOMEM. */
+MP_MUST_USE int mp_slot_claim_last(struct mp_context *c);
 
 /* In a forked child: makes the slot that the parent reserved this process's own. MP_LOST when
 ** somebody judged it dead first (the parent died and was cleaned up). The start time is left to
