@@ -44,6 +44,24 @@ static void prepare_victim_inside(struct crash_world *w) {
   put_inside(w->extra, third);
 }
 
+static int always(void *arg) {
+  (void)arg;
+  return 1;
+}
+
+static void prepare_interrupted(struct crash_world *w) {
+  prepare_two(w);
+  w->victim->interrupted = always;
+}
+
+/* The victim was inside, and the last party has come. */
+static void prepare_let_out(struct crash_world *w) {
+  unsigned number;
+  prepare_two(w);
+  put_inside(w->victim, w->mine);
+  CHECK_EQ(mp_barrier_wait(w->theirs, MP_NOW, NULL, &number), 0);
+}
+
 static void prepare_nothing(struct crash_world *w) {
   (void)w;
 }
@@ -89,7 +107,7 @@ static int pass_failing(struct crash_world *w, struct mp_context *c) {
 static int wait_in_vain(struct crash_world *w, struct mp_context *c) {
   unsigned number;
   (void)c;
-  return mp_barrier_wait(w->mine, mp_in(0.0005), NULL, &number);
+  return mp_barrier_wait(w->mine, CRASH_NAP, NULL, &number);
 }
 
 static int nothing(struct crash_world *w, struct mp_context *c) {
@@ -102,6 +120,24 @@ static int reset(struct crash_world *w, struct mp_context *c) {
   (void)c;
   mp_barrier_reset(w->mine);
   return 0;
+}
+
+static int make_plain(struct crash_world *w, struct mp_context *c) {
+  (void)w;
+  mp_barrier *b;
+  return mp_barrier_new(c, 2, &b);
+}
+
+static int abort_it(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  mp_barrier_abort(w->mine);
+  return 0;
+}
+
+static int go_out(struct crash_world *w, struct mp_context *c) {
+  unsigned number = 0;
+  (void)c;
+  return mp_barrier_go_on(w->mine, MP_NOW, &number);
 }
 
 static void judge_nothing_left(struct crash_world *w, bool done) {
@@ -159,6 +195,27 @@ static void judge_reset(struct crash_world *w, bool done) {
   judge_usable(w, done);
 }
 
+static void judge_abort(struct crash_world *w, bool done) {
+  CHECK(mp_barrier_look_at(w->theirs).broken || !done);
+  CHECK_EQ(extra_hears(w), MP_BROKEN); /* else by its own deadline */
+  judge_usable(w, done);
+}
+
+/* Died inside, and it is broken; or its arrival was taken back. */
+static void judge_interrupted(struct crash_world *w, bool done) {
+  if (done) CHECK_EQ(w->result, MP_INTERRUPTED);
+  if (done) CHECK_EQ(mp_barrier_look_at(w->theirs).broken, 0);
+  CHECK_EQ(mp_barrier_look_at(w->theirs).waiting, 0);
+  judge_usable(w, done);
+}
+
+/* It had passed: who dies on the way out breaks nothing. */
+static void judge_let_out(struct crash_world *w, bool done) {
+  if (done) CHECK_EQ(w->result, 0);
+  CHECK_EQ(mp_barrier_look_at(w->theirs).broken, 0);
+  judge_usable(w, done);
+}
+
 static void judge_timeout(struct crash_world *w, bool done) {
   if (done) CHECK_EQ(w->result, MP_BROKEN);
   if (done) CHECK_EQ(mp_barrier_look_at(w->theirs).broken, 1);
@@ -179,3 +236,7 @@ CRASH_TEST(a_death_of_the_actor, prepare_awaited, pass_acting, judge_pair)
 CRASH_TEST(a_death_of_an_actor_who_fails, prepare_awaited, pass_failing, judge_pair)
 CRASH_TEST(a_death_in_the_sleep, prepare_victim_inside, nothing, judge_broken)
 CRASH_TEST(a_death_in_reset, prepare_awaited, reset, judge_reset)
+CRASH_TEST(a_death_in_abort, prepare_awaited, abort_it, judge_abort)
+CRASH_TEST(a_death_in_new, prepare_nothing, make_plain, judge_nothing_left)
+CRASH_TEST(a_death_in_an_interrupted_wait, prepare_interrupted, wait_in_vain, judge_interrupted)
+CRASH_TEST(a_death_on_the_way_out, prepare_let_out, go_out, judge_let_out)

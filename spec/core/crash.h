@@ -66,6 +66,17 @@ static struct mp_context *crash_context(void) {
   return c;
 }
 
+/* What `other` does while the victim naps: to be called from the victim's `tend`, which prepare may set
+** to a function of its own. Nobody dies in it. */
+TEST_TOOL void crash_aside(void (*act)(struct crash_world *w), struct crash_world *w) {
+  void (*hook)(const char *file, int line) = mp_crash_hook;
+  mp_crash_hook = NULL;
+  act(w);
+  mp_crash_hook = hook;
+}
+
+#define CRASH_NAP mp_in(0.0005) /* the deadline of those who wait in vain, or are helped at its end */
+
 /* Kills a participant of this process. Its private memory is left alone, as a kill would. */
 TEST_TOOL void crash_abandon(struct mp_context *by, struct mp_context *c) {
   mp_slot_abandon(by, mp_tag_index(c->tag));

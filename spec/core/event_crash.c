@@ -10,7 +10,7 @@ static void prepare(struct crash_world *w) {
 static void prepare_awaited(struct crash_world *w) {
   prepare(w);
   struct mp_handle *third = crash_open(w->extra, w->theirs);
-  CHECK_EQ(mp_event_wait(third, mp_event_moment(third), mp_in(0.0005)), MP_TIMEOUT);
+  CHECK_EQ(mp_event_wait(third, mp_event_moment(third), CRASH_NAP), MP_TIMEOUT);
 }
 
 static int set_clear_set(struct crash_world *w, struct mp_context *c) {
@@ -23,7 +23,25 @@ static int set_clear_set(struct crash_world *w, struct mp_context *c) {
 
 static int wait_in_vain(struct crash_world *w, struct mp_context *c) {
   (void)c;
-  return mp_event_wait(w->mine, mp_event_moment(w->mine), mp_in(0.0005));
+  return mp_event_wait(w->mine, mp_event_moment(w->mine), CRASH_NAP);
+}
+
+/* The other one sets it while the victim naps. */
+static struct crash_world *world;
+
+static void set_theirs(struct crash_world *w) {
+  mp_event_set(w->theirs);
+}
+
+static void set_aside(struct mp_context *c) {
+  (void)c;
+  crash_aside(set_theirs, world);
+}
+
+static void prepare_set_in_time(struct crash_world *w) {
+  prepare(w);
+  world = w;
+  w->victim->tend = set_aside;
 }
 
 static int make(struct crash_world *w, struct mp_context *c) {
@@ -66,3 +84,4 @@ CRASH_TEST(a_death_in_new_and_close, prepare_nothing, make, judge_nothing_left)
 CRASH_TEST(a_death_in_set_and_clear, prepare, set_clear_set, judge_usable)
 CRASH_TEST(a_death_in_set_that_wakes, prepare_awaited, set_clear_set, judge_usable)
 CRASH_TEST(a_death_in_a_wait, prepare, wait_in_vain, judge_usable)
+CRASH_TEST(a_death_in_a_wait_that_succeeds, prepare_set_in_time, wait_in_vain, judge_usable)

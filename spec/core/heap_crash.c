@@ -92,3 +92,74 @@ LONG_TEST(a_death_in_punch, 120) {
   crash_enumerate(
       &(struct crash_case){"heap large punched", prepare_small_keep, run_punched, judge_baseline});
 }
+
+/* ---- among other blocks; note[0..3]: the victim's ---- */
+
+static void prepare_magazines(struct crash_world *w) {
+  static const size_t sizes[] = {20, 100, 700, 5000, 20000};
+  for (int i = 0; i < 5; i++) {
+    mp_ref block;
+    CHECK_EQ(mp_heap_reserve(w->victim, sizes[i], MP_BLOCK_PLAIN, &block), 0);
+    mp_heap_unreserve(w->victim, block);
+  }
+}
+
+static int flush(struct crash_world *w, struct mp_context *c) {
+  (void)w;
+  mp_heap_flush(c);
+  return 0;
+}
+
+/* Runs side by side, of which the first and the third are free. */
+static void prepare_row(struct crash_world *w) {
+  for (int i = 0; i < 4; i++) {
+    mp_ref block;
+    CHECK_EQ(mp_heap_reserve(w->victim, 100000, MP_BLOCK_PLAIN, &block), 0);
+    w->note[i] = (intptr_t)block;
+  }
+  mp_heap_unreserve(w->victim, (mp_ref)w->note[0]);
+  mp_heap_unreserve(w->victim, (mp_ref)w->note[2]);
+}
+
+static int free_between(struct crash_world *w, struct mp_context *c) {
+  mp_heap_unreserve(c, (mp_ref)w->note[1]);
+  return 0;
+}
+
+static int carve(struct crash_world *w, struct mp_context *c) {
+  (void)w;
+  mp_ref block;
+  return mp_heap_reserve(c, 60000, MP_BLOCK_PLAIN, &block);
+}
+
+/* A span of the other's that has room. */
+static void prepare_partial(struct crash_world *w) {
+  mp_ref block;
+  CHECK_EQ(mp_heap_reserve(w->victim, 1000, MP_BLOCK_PLAIN, &block), 0);
+  mp_heap_flush(w->victim);
+}
+
+static int fill_from_partial(struct crash_world *w, struct mp_context *c) {
+  (void)w;
+  mp_ref block;
+  return mp_heap_reserve(c, 1000, MP_BLOCK_PLAIN, &block);
+}
+
+static int trim(struct crash_world *w, struct mp_context *c) {
+  (void)w;
+  mp_heap_trim(c);
+  mp_heap_trim(c);
+  return 0;
+}
+
+#define AMONG_TEST(name, before, operation, what)                                       \
+  LONG_TEST(name, 120) {                                                                \
+    crash_enumerate(&(struct crash_case){what, before, operation, judge_baseline});     \
+  }
+
+AMONG_TEST(a_death_in_flush, prepare_magazines, flush, "heap flush")
+AMONG_TEST(a_death_in_free_between_free_ones, prepare_row, free_between, "heap free, merged")
+AMONG_TEST(a_death_in_allocate_from_a_larger_one, prepare_row, carve, "heap allocate, carved")
+AMONG_TEST(a_death_in_allocate_from_a_partial_span, prepare_partial, fill_from_partial,
+           "heap allocate, from a partial span")
+AMONG_TEST(a_death_in_trim, prepare_row, trim, "heap trim")

@@ -27,7 +27,7 @@ static void prepare_wanted(struct crash_world *w) {
   prepare_kind(w, false);
   struct mp_handle *third = crash_open(w->extra, w->theirs);
   CHECK_EQ(mp_lock_acquire(w->mine, MP_NOW), 0);
-  CHECK_EQ(mp_lock_acquire(third, mp_in(0.0005)), MP_TIMEOUT);
+  CHECK_EQ(mp_lock_acquire(third, CRASH_NAP), MP_TIMEOUT);
 }
 
 /* The word is abandoned: somebody died with it before. */
@@ -40,7 +40,75 @@ static void prepare_abandoned(struct crash_world *w) {
   mp_context_close(before);
 }
 
+static void prepare_rlock_taken(struct crash_world *w) {
+  prepare_kind(w, true);
+  for (int i = 0; i < 2; i++) CHECK_EQ(mp_rlock_acquire(w->theirs, MP_NOW), 0);
+}
+
+static void prepare_rlock_wanted(struct crash_world *w) {
+  prepare_kind(w, true);
+  struct mp_handle *third = crash_open(w->extra, w->theirs);
+  CHECK_EQ(mp_rlock_acquire(w->mine, MP_NOW), 0);
+  CHECK_EQ(mp_rlock_acquire(third, CRASH_NAP), MP_TIMEOUT);
+}
+
+/* The other one has it, and gives it back while the victim naps. */
+static struct crash_world *world;
+
+static void give_back(struct crash_world *w) {
+  if (mp_lock_mine(w->theirs)) CHECK_EQ(mp_lock_release(w->theirs), 0);
+}
+
+static void give_back_aside(struct mp_context *c) {
+  (void)c;
+  crash_aside(give_back, world);
+}
+
+static void prepare_given_back(struct crash_world *w) {
+  prepare_taken(w);
+  world = w;
+  w->victim->tend = give_back_aside;
+}
+
+static void prepare_held(struct crash_world *w) {
+  prepare_kind(w, false);
+  CHECK_EQ(mp_lock_acquire(w->mine, MP_NOW), 0);
+}
+
+/* The victim believes that it has it. */
+static void prepare_taken_away(struct crash_world *w) {
+  prepare_held(w);
+  CHECK_EQ(mp_lock_release(w->theirs), 0);
+}
+
+static void prepare_theirs_alone(struct crash_world *w) {
+  CHECK_EQ(mp_lock_new(w->other, &w->theirs), 0);
+}
+
 /* ---- what the victim does ---- */
+
+static int wait_and_get(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  int r = mp_lock_acquire(w->mine, CRASH_NAP);
+  return r == 0 ? mp_lock_release(w->mine) : r;
+}
+
+static int take_and_return(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  int r = mp_lock_acquire(w->mine, MP_NOW);
+  if (r == MP_ABANDONED) mp_lock_return(w->mine);
+  return r;
+}
+
+static int close_it(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  w->mine = mp_lock_close(w->mine);
+  return 0;
+}
+
+static int open_as_another_kind(struct crash_world *w, struct mp_context *c) {
+  return mp_rlock_open(c, mp_handle_ticket(w->theirs), &w->mine);
+}
 
 static int make(struct crash_world *w, struct mp_context *c) {
   mp_lock *l;
@@ -64,7 +132,7 @@ static int acquire_release(struct crash_world *w, struct mp_context *c) {
 /* In vain: the other has it. The deadline lets it sleep a little. */
 static int wait_in_vain(struct crash_world *w, struct mp_context *c) {
   (void)c;
-  return mp_lock_acquire(w->mine, mp_in(0.0005));
+  return mp_lock_acquire(w->mine, CRASH_NAP);
 }
 
 static int release_it(struct crash_world *w, struct mp_context *c) {
@@ -135,6 +203,39 @@ static void judge_theirs(struct crash_world *w, bool done) {
   judge_usable(w, done);
 }
 
+static void judge_told_still(struct crash_world *w, bool done) {
+  CHECK(!done || w->result == MP_ABANDONED);
+  CHECK_EQ(mp_lock_acquire(w->theirs, MP_NOW), MP_ABANDONED);
+  CHECK_EQ(mp_lock_release(w->theirs), 0);
+  judge_usable(w, done);
+}
+
+static void judge_rlock_theirs(struct crash_world *w, bool done) {
+  CHECK(!done || w->result == MP_TIMEOUT);
+  CHECK_EQ(mp_rlock_release(w->theirs), 0);
+  CHECK_EQ(mp_lock_mine(w->theirs), 1);
+  CHECK_EQ(mp_rlock_release(w->theirs), 0);
+  judge_usable(w, done);
+}
+
+static void judge_died_with_it(struct crash_world *w, bool done) {
+  CHECK_EQ(mp_lock_acquire(w->theirs, MP_NOW), MP_ABANDONED);
+  CHECK_EQ(mp_lock_release(w->theirs), 0);
+  judge_usable(w, done);
+}
+
+static void judge_got(struct crash_world *w, bool done) {
+  CHECK(!done || w->result == 0);
+  if (mp_lock_mine(w->theirs)) CHECK_EQ(mp_lock_release(w->theirs), 0); /* died before it napped */
+  judge_usable(w, done);
+}
+
+static void judge_not_opened(struct crash_world *w, bool done) {
+  CHECK(!done || w->result == MP_FOREIGN);
+  CHECK_EQ(w32_get(&w->theirs->object->holders), 1);
+  judge_usable(w, done);
+}
+
 /* Either the other still holds it, or it was released for good. */
 static void judge_released(struct crash_world *w, bool done) {
   if (done) CHECK_EQ(mp_lock_locked(w->theirs), 0);
@@ -163,3 +264,11 @@ CRASH_TEST(a_death_in_a_foreign_release, prepare_taken, release_it, judge_releas
 CRASH_TEST(a_death_in_a_release_that_wakes, prepare_wanted, release_it, judge_usable)
 CRASH_TEST(a_death_in_an_rlock, prepare_rlock, rlock_in_and_out, judge_usable)
 CRASH_TEST(a_death_in_suspend_and_resume, prepare_rlock, suspend_resume, judge_usable)
+CRASH_TEST(a_death_in_a_wait_that_succeeds, prepare_given_back, wait_and_get, judge_got)
+CRASH_TEST(a_death_in_returning_an_abandoned_one, prepare_abandoned, take_and_return, judge_told_still)
+CRASH_TEST(a_death_in_closing_one_that_is_held, prepare_held, close_it, judge_died_with_it)
+CRASH_TEST(a_death_in_closing_one_that_was_released, prepare_taken_away, close_it, judge_usable)
+CRASH_TEST(a_death_in_opening_another_kind, prepare_theirs_alone, open_as_another_kind,
+           judge_not_opened)
+CRASH_TEST(a_death_in_a_wait_for_an_rlock, prepare_rlock_taken, wait_in_vain, judge_rlock_theirs)
+CRASH_TEST(a_death_in_an_rlocks_release_that_wakes, prepare_rlock_wanted, release_it, judge_usable)

@@ -28,7 +28,7 @@ static void prepare_held_by_others(struct crash_world *w) {
   struct mp_handle *third = crash_open(w->extra, w->theirs);
   CHECK_EQ(mp_semaphore_acquire(third, MP_NOW), 0);
   CHECK_EQ(mp_semaphore_acquire(w->theirs, MP_NOW), 0);
-  CHECK_EQ(mp_semaphore_acquire(third, mp_in(0.0005)), MP_TIMEOUT);
+  CHECK_EQ(mp_semaphore_acquire(third, CRASH_NAP), MP_TIMEOUT);
 }
 
 enum { CROWD = 8 };
@@ -41,6 +41,50 @@ static void prepare_crowd(struct crash_world *w) {
     crowd[i] = crash_context();
     CHECK_EQ(mp_semaphore_acquire(crash_open(crowd[i], w->theirs), MP_NOW), 0);
   }
+}
+
+static void prepare_undo(struct crash_world *w) {
+  prepare_with(w, 2, MP_SEMAPHORE_UNDO);
+}
+
+static void prepare_plain_empty(struct crash_world *w) {
+  prepare_with(w, 1, 0);
+  CHECK_EQ(mp_semaphore_acquire(w->theirs, MP_NOW), 0);
+}
+
+/* The other one has the only unit, and gives it back while the victim naps. */
+static struct crash_world *world;
+
+static void give_back(struct crash_world *w) {
+  if (mp_semaphore_value(w->theirs) == 0) CHECK_EQ(mp_semaphore_release(w->theirs), 0);
+}
+
+static void give_back_aside(struct mp_context *c) {
+  (void)c;
+  crash_aside(give_back, world);
+}
+
+static void prepare_given_back(struct crash_world *w) {
+  prepare_empty(w);
+  world = w;
+  w->victim->tend = give_back_aside;
+}
+
+static void prepare_plain_given_back(struct crash_world *w) {
+  prepare_plain_empty(w);
+  world = w;
+  w->victim->tend = give_back_aside;
+}
+
+static void prepare_held(struct crash_world *w) {
+  prepare_bounded(w);
+  CHECK_EQ(mp_semaphore_acquire(w->mine, MP_NOW), 0);
+}
+
+/* The victim believes that it has a unit. */
+static void prepare_taken_away(struct crash_world *w) {
+  prepare_held(w);
+  CHECK_EQ(mp_semaphore_release(w->theirs), 0);
 }
 
 static void prepare_nothing(struct crash_world *w) {
@@ -75,7 +119,13 @@ static int release_it(struct crash_world *w, struct mp_context *c) {
 
 static int wait_in_vain(struct crash_world *w, struct mp_context *c) {
   (void)c;
-  return mp_semaphore_acquire(w->mine, mp_in(0.0005));
+  return mp_semaphore_acquire(w->mine, CRASH_NAP);
+}
+
+static int close_it(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  w->mine = mp_semaphore_close(w->mine);
+  return 0;
 }
 
 static void judge_nothing_left(struct crash_world *w, bool done) {
@@ -111,6 +161,24 @@ static void judge_theirs(struct crash_world *w, bool done) {
   judge_complete(w, done);
 }
 
+/* Whatever the victim had is back; the other's unit too, if it has not given it back itself. */
+static void judge_got(struct crash_world *w, bool done) {
+  CHECK(!done || w->result == 0);
+  give_back(w);
+  judge_complete(w, done);
+}
+
+static void judge_plain_theirs(struct crash_world *w, bool done) {
+  CHECK(!done || w->result == MP_TIMEOUT);
+  CHECK_EQ(mp_semaphore_value(w->theirs), 0);
+}
+
+/* What it took is gone with it. */
+static void judge_plain_got(struct crash_world *w, bool done) {
+  CHECK(!done || w->result == 0);
+  CHECK(mp_semaphore_value(w->theirs) == 0 || !done);
+}
+
 /* The unit came off the extra one's account, or the release never was. */
 static void judge_charged(struct crash_world *w, bool done) {
   unsigned value = mp_semaphore_value(w->theirs);
@@ -140,3 +208,10 @@ CRASH_TEST(a_death_in_acquire_and_release, prepare_bounded, acquire_release, jud
 CRASH_TEST(a_death_in_a_wait, prepare_empty, wait_in_vain, judge_theirs)
 CRASH_TEST(a_death_in_a_foreign_release, prepare_held_by_others, release_it, judge_charged)
 CRASH_TEST(a_death_in_growth, prepare_crowd, acquire, judge_crowd)
+CRASH_TEST(a_death_with_undo, prepare_undo, acquire_release, judge_complete)
+CRASH_TEST(a_death_in_a_wait_for_a_plain_one, prepare_plain_empty, wait_in_vain, judge_plain_theirs)
+CRASH_TEST(a_death_in_a_wait_that_succeeds, prepare_given_back, wait_in_vain, judge_got)
+CRASH_TEST(a_death_in_a_wait_for_a_plain_one_that_succeeds, prepare_plain_given_back, wait_in_vain,
+           judge_plain_got)
+CRASH_TEST(a_death_in_closing_one_that_is_held, prepare_held, close_it, judge_complete)
+CRASH_TEST(a_death_in_closing_one_that_was_released, prepare_taken_away, close_it, judge_complete)
