@@ -67,12 +67,18 @@ static struct mp_context *crash_context(void) {
 }
 
 /* What `other` does while the victim naps: to be called from the victim's `tend`, which prepare may set
-** to a function of its own. Nobody dies in it. */
+** to a function of its own. Nobody dies in it, and nothing fails. */
 TEST_TOOL void crash_aside(void (*act)(struct crash_world *w), struct crash_world *w) {
   void (*hook)(const char *file, int line) = mp_crash_hook;
+  enum lab_failing failing = lab->failing;
+  int fail_after = mp_os_fail_after;
   mp_crash_hook = NULL;
+  lab->failing = LAB_NOTHING;
+  mp_os_fail_after = -1;
   act(w);
   mp_crash_hook = hook;
+  lab->failing = failing;
+  mp_os_fail_after = fail_after;
 }
 
 #define CRASH_NAP mp_in(0.0005) /* the deadline of those who wait in vain, or are helped at its end */

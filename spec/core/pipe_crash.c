@@ -115,3 +115,81 @@ CRASH_TEST(a_death_in_send_of_a_block, prepare, send_large, judge_large, "pipe s
 CRASH_TEST(a_death_in_receive, prepare_with_messages, receive_both, judge_closed, "pipe receive")
 CRASH_TEST(a_death_in_close, prepare_with_messages, close_end, judge_closed, "pipe close")
 CRASH_TEST(a_death_in_new, prepare_nothing, make_one_way, judge_nothing, "pipe new, one way")
+
+/* ---- waits, refusals, and the other ways to make one ---- */
+
+static unsigned char bulk[MP_PIPE_BYTES];
+
+/* Nothing more goes in. */
+static void prepare_full(struct crash_world *w) {
+  struct mp_parcel p = {.bytes = bulk, .length = sizeof bulk};
+  prepare(w);
+  CHECK_EQ(mp_connection_send(w->mine, &p, MP_NOW), 0);
+}
+static int send_waiting(struct crash_world *w, struct mp_context *c) {
+  struct mp_parcel p = {.bytes = SMALL, .length = sizeof SMALL - 1};
+  (void)c;
+  return mp_connection_send(w->mine, &p, CRASH_NAP);
+}
+static void judge_full(struct crash_world *w, bool done) {
+  mp_letter l;
+  CHECK(!done || w->result == MP_TIMEOUT);
+  CHECK_EQ(mp_connection_receive(w->theirs, SIZE_MAX, MP_NOW, &l), 0);
+  CHECK_EQ(l.parcel.length, sizeof bulk);
+  mp_letter_free(w->other, &l);
+  judge_closed(w, done);
+}
+
+static int receive_waiting(struct crash_world *w, struct mp_context *c) {
+  mp_letter l;
+  (void)c;
+  return mp_connection_receive(w->mine, SIZE_MAX, CRASH_NAP, &l);
+}
+static int poll_waiting(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  return mp_connection_poll(w->mine, CRASH_NAP);
+}
+static int receive_too_big(struct crash_world *w, struct mp_context *c) {
+  mp_letter l;
+  (void)c;
+  return mp_connection_receive(w->mine, 3, MP_NOW, &l);
+}
+
+static int send_ticket(struct crash_world *w, struct mp_context *c) {
+  mp_ticket t = mp_handle_ticket((struct mp_handle *)w->note[0]);
+  struct mp_parcel p = {.bytes = SMALL, .length = sizeof SMALL - 1, .tickets = &t, .ticket_count = 1};
+  (void)c;
+  return mp_connection_send(w->mine, &p, MP_NOW);
+}
+static void prepare_with_ticket(struct crash_world *w) {
+  mp_lock *l;
+  prepare(w);
+  CHECK_EQ(mp_lock_new(w->other, &l), 0);
+  w->note[0] = (intptr_t)l;
+}
+static void judge_ticket(struct crash_world *w, bool done) {
+  struct mp_handle *l = (struct mp_handle *)w->note[0];
+  char text[200];
+  int r = receive_one(w->theirs, text, sizeof text);
+  CHECK(r == 0 || (r == MP_CLOSED && !done));
+  CHECK_EQ(w32_get(&l->object->mentions), 0); /* gone with the message, or never counted */
+  mp_lock_close(l);
+  judge_closed(w, done);
+}
+
+static int make_duplex(struct crash_world *w, struct mp_context *c) {
+  (void)w;
+  mp_connection *e[2];
+  return mp_pipe_new(c, 1, e);
+}
+
+CRASH_TEST(a_death_in_a_send_that_waits, prepare_full, send_waiting, judge_full, "pipe send, full")
+CRASH_TEST(a_death_in_a_receive_that_waits, prepare, receive_waiting, judge_closed,
+           "pipe receive, empty")
+CRASH_TEST(a_death_in_poll, prepare, poll_waiting, judge_closed, "pipe poll, empty")
+CRASH_TEST(a_death_in_a_receive_of_less, prepare_with_messages, receive_too_big, judge_closed,
+           "pipe receive, too big")
+CRASH_TEST(a_death_in_send_of_an_object, prepare_with_ticket, send_ticket, judge_ticket,
+           "pipe send, object")
+CRASH_TEST(a_death_in_new_of_both_ways, prepare_nothing, make_duplex, judge_nothing,
+           "pipe new, both ways")

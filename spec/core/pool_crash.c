@@ -297,3 +297,127 @@ static void judge_submit(struct crash_world *w, bool done) {
 LONG_TEST(the_creator_dies_in_submit, 200) {
   crash_enumerate(&(struct crash_case){"pool submit", prepare_creator, submit_two, judge_submit});
 }
+
+/* ---- the ends of a pool, and what is refused ---- */
+
+static int close_pool(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  mp_pool_close(w->mine);
+  return 0;
+}
+static int terminate_pool(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  mp_pool_terminate(w->mine);
+  return 0;
+}
+static int leave_pool(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  mp_pool_leave(w->mine);
+  return 0;
+}
+static int collect_waiting(struct crash_world *w, struct mp_context *c) {
+  struct mp_pool_result r;
+  (void)c;
+  return mp_pool_collect(w->mine, CRASH_NAP, &r);
+}
+
+CREATOR_TEST(the_creator_dies_in_close, "pool close", prepare_creator, close_pool)
+CREATOR_TEST(the_creator_dies_in_terminate, "pool terminate", prepare_creator, terminate_pool)
+CREATOR_TEST(the_creator_dies_in_leave, "pool leave", prepare_over, leave_pool)
+CREATOR_TEST(the_creator_dies_in_a_collect_that_waits, "pool collect, nothing", prepare_creator,
+             collect_waiting)
+
+/* The supervisor's handle: its death breaks the pool, and so does its giving up. */
+static int break_pool(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  mp_pool_break(w->mine);
+  return 0;
+}
+static void judge_break(struct crash_world *w, bool done) {
+  CHECK(mp_pool_state(w->theirs) == MP_POOL_BROKEN || !done);
+  mp_pool_leave(w->theirs);
+  mp_heap_flush(w->other);
+  CHECK_EQ(mp_heap_usage(w->other).allocated, 0);
+}
+LONG_TEST(who_breaks_a_pool_dies, 200) {
+  crash_enumerate(&(struct crash_case){"pool break", prepare_worker, break_pool, judge_break});
+}
+
+/* ---- a worker without a task, and one whose task has a time limit or is cancelled ---- */
+
+static int initializer_failed(struct crash_world *w, struct mp_context *c) {
+  struct mp_parcel p = text("a message that is longer than fits into any line of a slot's handles");
+  (void)c;
+  return mp_work_initializer_failed(w->mine, &p);
+}
+static void judge_initializer(struct crash_world *w, bool done) {
+  struct mp_parcel p;
+  bool there = mp_pool_initializer_error(w->theirs, &p);
+  CHECK(there || !done);
+  judge_no_item(w, done);
+}
+static void prepare_idle(struct crash_world *w) {
+  struct mp_pool_options o = {.workers = 2};
+  CHECK_EQ(mp_pool_new(w->other, &o, &w->theirs), 0);
+  w->mine = crash_open(w->victim, w->theirs);
+  mp_work_ready(w->mine);
+}
+static int take_waiting(struct crash_world *w, struct mp_context *c) {
+  struct mp_work work;
+  (void)c;
+  return mp_work_take(w->mine, CRASH_NAP, &work);
+}
+static void judge_idle(struct crash_world *w, bool done) {
+  CHECK(!done || w->result == MP_TIMEOUT);
+  submit(w, &three_items);
+  judge_no_item(w, true);
+}
+static void prepare_timed(struct crash_world *w) {
+  prepare_idle(w);
+  submit(w, &(struct mp_task_options){.count = ITEMS, .timeout = INT64_C(3600000000000)});
+}
+
+/* It runs, and somebody has it killed: the victim is that somebody, the extra one works. */
+static void prepare_running(struct crash_world *w) {
+  struct mp_work work;
+  prepare_idle(w);
+  struct mp_handle *worker = crash_open(w->extra, w->theirs);
+  mp_work_ready(worker);
+  submit(w, &three_items);
+  CHECK_EQ(mp_work_take(worker, MP_NOW, &work), 0);
+}
+static int cancel_running(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  return mp_pool_cancel(w->mine, (uint64_t)w->note[0], true);
+}
+/* Its worker ends: the task is cancelled, or its item lost and the rest done by another. */
+static void judge_cancelled(struct crash_world *w, bool done) {
+  struct mp_pool_result r;
+  struct mp_item_cursor at = {0};
+  struct mp_item item;
+  w->extra = mp_context_close(w->extra);
+  int e = mp_pool_collect(w->theirs, MP_NOW, &r);
+  CHECK(e == 0 || (e == MP_EMPTY && !done));
+  if (e == 0) {
+    CHECK(mp_pool_item(w->theirs, &r, &at, &item) && item.kind == MP_ITEM_CANCELLED);
+    mp_pool_forget(w->theirs, &r);
+  }
+  struct mp_pool_stats s = mp_pool_stats(w->theirs);
+  CHECK(s.running == 0 && s.waiting == (e == 0 ? 0u : 1u));
+}
+
+LONG_TEST(a_worker_dies_as_its_initializer_fails, 200) {
+  crash_enumerate(&(struct crash_case){"pool initializer failed", prepare_worker, initializer_failed,
+                                       judge_initializer});
+}
+LONG_TEST(a_worker_dies_as_it_waits, 200) {
+  crash_enumerate(&(struct crash_case){"pool take, nothing", prepare_idle, take_waiting, judge_idle});
+}
+LONG_TEST(a_worker_dies_in_a_task_with_a_time_limit, 200) {
+  crash_enumerate(
+      &(struct crash_case){"pool work, timed", prepare_timed, work_small, judge_one_item});
+}
+LONG_TEST(who_has_a_running_task_killed_dies, 200) {
+  crash_enumerate(
+      &(struct crash_case){"pool cancel, running", prepare_running, cancel_running, judge_cancelled});
+}
