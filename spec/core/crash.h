@@ -128,9 +128,9 @@ TEST_TOOL void crash_check(const struct crash_case *k, struct crash_world *w, co
 
 TEST_TOOL void crash_judge(const struct crash_case *k, struct crash_world *w, long n, long m) {
   mp_context_tend(w->other, true);
-  crash_check(k, w, "store, repair", n, m);
+  crash_check(k, w, n < 0 ? "after failure" : "store, repair", n, m);
   k->judge(w, w->done);
-  crash_check(k, w, "afterwards: store, repair", n, m);
+  crash_check(k, w, n < 0 ? "judged after failure" : "judged, store, repair", n, m);
 }
 
 /* The victim dies at its n-th store. */
@@ -178,7 +178,7 @@ TEST_TOOL bool crash_fail(const struct crash_case *k, struct crash_world *w,
   lab_fail(f->what, f->n);
   w->result = k->operate(w, w->victim);
   if (!lab_failed()) return false;
-  crash_check(k, w, "failure", f->what, f->n);
+  crash_check(k, w, "failure", -(long)f->what, f->n);
   if (w->result < 0) CHECK_EQ(w->result, -ENOMEM);
   if (w->result < 0 && f->again) w->result = k->operate(w, w->victim);
   w->done = w->result >= 0;
