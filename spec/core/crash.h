@@ -13,7 +13,11 @@
 ** each has handles of its own (crash_open). `judge` runs after the clean-up, with done = true
 ** only when the operation had returned before the end; it may use `other` and must leave the
 ** world such that mp_check_arena holds. prepare may set `meanwhile`: what `other` does right after
-** the death, before anybody has noticed it.
+** the death, before anybody has noticed it. `operate` is called twice where it fails for want of
+** something (crash_fail): so it must be one operation, or be given to crash_enumerate_steps.
+**
+** Worlds are put back from pictures (crash_lab.h), so what belongs to a case may be in static
+** variables. Descriptors are in no picture: crash_enumerate_anew makes each world from nothing.
 */
 #ifndef SPEC_CORE_CRASH_H
 #define SPEC_CORE_CRASH_H
