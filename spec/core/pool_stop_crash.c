@@ -36,7 +36,7 @@ static bool stop_once(long store) {
   world_plan->anywhere = true;
   double before = test_now();
   uint64_t id = submit(&w, "f", 0, 0);
-  while (world_plan->victim == 0 && test_now() - before < 0.1 * test_slow()) test_sleep(0.001);
+  while (world_plan->victim == 0 && test_now() - before < 2 * test_slow()) test_sleep(0.001);
   world_plan->off = true;
   test_sleep(0.001);
   bool struck_there = somebody_struck(NULL) != 0;
