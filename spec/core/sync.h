@@ -34,8 +34,10 @@ __attribute__((unused, noreturn)) static void sync_exit(void) {
 }
 
 __attribute__((unused)) static void sync_join(int pid) {
-  int status;
-  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  int status, got;
+  do got = waitpid(pid, &status, 0);
+  while (got < 0 && errno == EINTR); /* some cases have signals come all the time */
+  CHECK_EQ(got, pid);
   CHECK_EQ(status, 0);
 }
 
