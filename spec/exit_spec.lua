@@ -149,6 +149,16 @@ describe("an executor that nobody shuts down", function()
     assert.matches("no luck", result.stderr)
   end)
 
+  it("does so in a worker", function()
+    local result = run(PENDING .. [[
+      executor:submit(function()
+        local inner = mp.futures.ProcessPoolExecutor(1)
+        inner:submit(work, 1):add_done_callback(function(f) print("called " .. f:result()) end)
+      end)
+    ]])
+    assert.same({0, "", "task 1\ncalled 1\n"}, {result.status, result.stderr, result.stdout})
+  end)
+
   it("calls back, whatever has been collected or closed by then, but not after os.exit", function()
     local callbacks = PENDING .. [[
       submit()

@@ -373,6 +373,14 @@ static void report_initializer(struct worker *w) {
   }
 }
 
+/* What Lua has to do at the end of this process (ending.lua), if it has. */
+static void end_of_lua(lua_State *L) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  if (lua_getfield(L, -1, "multiprocessing.ending") != LUA_TTABLE) return;
+  lua_getfield(L, -1, "run");
+  (void)lua_pcall(L, 0, 0, 0);
+}
+
 /* Everything in a frame of its own, called in protected mode: begin(pool, enter, initializer,
 ** initargs, number). */
 static int begin(lua_State *L) {
@@ -386,6 +394,7 @@ static int begin(lua_State *L) {
   if (!initialize(L, &w, 3)) report_initializer(&w);
   lua_settop(w.L, STACK_WORK);
   loop(&w);
+  end_of_lua(L);
   worker_exit(&w, 0);
 }
 
