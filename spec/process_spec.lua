@@ -444,6 +444,34 @@ describe("the processes of a program", function()
     assert.same({}, mp.active_children())
   end)
 
+  it("are known whatever a hook joins and starts in between", function()
+    local gate, me = mp.Semaphore(0), mp.getpid()
+    local function wait() gate:acquire() end
+    -- The hook runs after so many instructions. Does it come before the start is over?
+    local function interfere(count)
+      local first, last, between = started {target = function() end}, mp.Process {target = wait, daemon = true}, nil
+      mp.connection.wait {first.sentinel}
+      debug.sethook(function()
+        debug.sethook()
+        if mp.getpid() ~= me then return end
+        finished(first)
+        between = started {target = wait, daemon = true}
+      end, "", count)
+      last:start()
+      debug.sethook()
+      finished(first)
+      local active = mp.active_children()
+      for _ in ipairs {last, between} do gate:release() end
+      for _, p in ipairs {last, between} do finished(p) end
+      assert.equal(between and 2 or 1, #active)
+      assert.is_true(active[1] == last and active[2] == between)
+      return between ~= nil
+    end
+    local count = 1
+    while interfere(count) do count = count + 1 end
+    assert.is_true(count > 50)
+  end)
+
   it("are reaped by active_children and by start", function()
     for _, reap in ipairs {mp.active_children, function() ran(function() end) end} do
       local p = started {target = function() end}

@@ -14,14 +14,18 @@ local Process = class:extend("Process")
 
 -- object -> {class, name (nil: made of the others when it is asked for), daemon, order (among those of its
 -- maker), maker (the maker's state), owner (the maker's pid), authkey, target, args, kwargs, handle, pid,
--- exitcode, closed, older (the next one in the maker's list of children)}. As a process it also has {count (of
--- the objects it made), youngest (first of its children; kept until exit codes are known), parent (an object,
--- once somebody has asked)}; who stands for our parent is marked `is_parent`.
+-- exitcode, place (among the children), closed}. As a process it also has {count (of the objects it made),
+-- parent (an object, once somebody has asked)}; who stands for our parent is marked `is_parent`.
 local states = setmetatable({}, {__mode = "k"})
 
 -- A fork copies each page that its child writes. What a child has to know stands in its state before, and
 -- all that it writes here to become itself is this.
 local current -- what this process is itself, as one of these objects
+
+-- Those that were started, until their exit codes are known, and those of our ancestors, between false for
+-- those that have ended. A hook may run between any two lines here, and start or join others: so this is
+-- a list that C changes.
+local children = {}
 
 local function state_of(object)
   local s = states[object]
@@ -67,8 +71,9 @@ local function started(object, verb)
   return s
 end
 
-local function ended(s, code, known)
+local function ended(object, s, code, known)
   s.exitcode = code
+  core.process_leave(children, s.place, object)
   if not known and not s.is_parent then
     log.warning(("the exit code of %s (pid %d) is lost: something else has reaped it"):format(name_of(s), s.pid))
   end
@@ -76,10 +81,10 @@ local function ended(s, code, known)
 end
 
 -- The exit code, or nil while it runs.
-local function poll(s)
+local function poll(object, s)
   if s.exitcode or not s.handle or s.owner ~= core.getpid() then return s.exitcode end
   local code, known = s.handle:exit_code()
-  return code and ended(s, code, known)
+  return code and ended(object, s, code, known)
 end
 
 local getters = {}
@@ -98,7 +103,7 @@ function getters.exitcode(object)
   local s = state_of(object)
   if s.closed then raise("ValueError", "process object is closed") end
   if s.is_parent then return nil end
-  return poll(s)
+  return poll(object, s)
 end
 
 function getters.sentinel(object)
@@ -145,7 +150,7 @@ local function status_of(object, s)
   if object == current then return "started" end
   if not s.handle then return "initial" end
   if s.is_parent then return s.handle:join(0) and "stopped" or "started" end
-  local code = poll(s)
+  local code = poll(object, s)
   if not code then return s.owner == core.getpid() and "started" or "unknown" end
   return "stopped exitcode=" .. (code < 0 and SIGNALS[-code] and "-" .. SIGNALS[-code] or code)
 end
@@ -193,7 +198,7 @@ function Process:init(...)
     class = class_name(self), name = name or before.name, daemon = daemon, order = me.count, maker = me,
     owner = core.getpid(),
     authkey = before.authkey or me.authkey, target = target, args = args, kwargs = kwargs,
-    handle = nil, pid = nil, exitcode = nil, older = nil, count = 0,
+    handle = nil, pid = nil, exitcode = nil, place = nil, count = 0,
   }
 end
 
@@ -222,29 +227,21 @@ local function live(object, ...)
   object:run()
 end
 
--- The list of children, the youngest first. A hook may run between any two lines, and start or join others:
--- so a child is added by one assignment, and who has ended is left out by one, or ignored.
-local function first_running(object)
-  while object and states[object].exitcode do object = states[object].older end
-  return object
+-- Those of our children that may run.
+local function running()
+  local me, list = states[current], {}
+  for i = 1, #children do
+    local object = children[i]
+    if object and states[object].maker == me then list[#list + 1] = object end
+  end
+  return list
 end
 
-local function keep(object, s)
-  local me = states[current]
-  s.older = first_running(me.youngest)
-  me.youngest = object
-end
-
--- Calls visit, if there is one, for each child that runs. Notes who has ended; what nobody has an object of
--- is C's.
-local function reap(visit)
-  local object = states[current].youngest
-  while object do
-    local s = states[object]
-    local older = first_running(s.older)
-    if older ~= s.older then s.older = older end
-    if not poll(s) and visit then visit(object) end
-    object = older
+-- Notes who has ended; what nobody has an object of is C's.
+local function reap()
+  for i = 1, #children do
+    local object = children[i]
+    if object then poll(object, states[object]) end
   end
 end
 
@@ -289,10 +286,9 @@ function Process:start()
     raise("ProcessError", "can only start a process object created by current process")
   end
   process.prepare_fork()
-  s.handle, s.pid = core.process_start(s.name or s.class, s.name and 0 or s.order, prefix_of(s.maker),
-    s.daemon, live, child.describe, child.report, self)
+  s.handle, s.pid, s.place = core.process_start(s.name or s.class, s.name and 0 or s.order, prefix_of(s.maker),
+    s.daemon, live, child.describe, child.report, self, children)
   s.target, s.args, s.kwargs = nil, nil, nil
-  keep(self, s)
 end
 
 -- ---- a started one ----
@@ -300,7 +296,7 @@ end
 function Process:join(timeout)
   local s = started(self, "join")
   local ready, code, known = s.handle:join(timeout)
-  if ready and not s.exitcode then ended(s, code, known) end
+  if ready and not s.exitcode then ended(self, s, code, known) end
   return ready
 end
 
@@ -309,7 +305,7 @@ function Process:is_alive()
   if self == current then return true end
   if s.is_parent then return not s.handle:join(0) end
   if s.owner ~= core.getpid() then raise("ProcessError", "can only test a child process") end
-  return s.handle ~= nil and poll(s) == nil
+  return s.handle ~= nil and poll(self, s) == nil
 end
 
 local function signalling(verb, number)
@@ -328,7 +324,7 @@ function Process:close()
   local s = states[self]
   if s and s.closed then return end
   s = checked(self)
-  if self == current or s.handle and not s.exitcode and poll(s) == nil then
+  if self == current or s.handle and not s.exitcode and poll(self, s) == nil then
     raise("ValueError",
       "Cannot close a process while it is still running. You should first call join() or terminate().")
   end
@@ -343,7 +339,7 @@ local MainProcess = Process:extend("_MainProcess")
 
 current = setmetatable({}, MainProcess)
 states[current] = {name = "MainProcess", owner = core.getppid(), daemon = false,
-  authkey = core.random_bytes(32), count = 0, youngest = nil}
+  authkey = core.random_bytes(32), count = 0}
 
 local ParentProcess = Process:extend("_ParentProcess")
 
@@ -363,9 +359,9 @@ function process.parent_process()
 end
 
 function process.active_children()
-  local list = {}
-  reap(function(object) list[#list + 1] = object end)
+  reap()
   core.process_reap()
+  local list = running()
   table.sort(list, function(a, b) return states[a].order < states[b].order end)
   return list
 end
@@ -379,7 +375,7 @@ function process.worker_maker(workers)
   local first = me.count
   me.count = first + workers
   local s = {class = "ForkPoolWorker", name = nil, daemon = false, owner = core.getpid(), maker = me, order = first,
-    authkey = me.authkey, count = 0, youngest = nil, parent = nil}
+    authkey = me.authkey, count = 0, parent = nil}
   states[worker] = s
   core.reseed(function(a, b) seed, seed2 = a, b end)
   return function(number)
@@ -396,7 +392,7 @@ function process.fork()
   warn_of_threads()
   local handle, pid = core.process_start()
   if not handle then
-    states[current].youngest = nil
+    children = {}
     core.reseed(math.randomseed)
     return 0
   end

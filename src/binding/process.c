@@ -92,7 +92,7 @@ static void child_born(void *state) {
 }
 
 /* arguments of process_start */
-enum { NAME = 1, NUMBER, PREFIX, DAEMON, BODY, HANDLER, REPORT, OBJECT };
+enum { NAME = 1, NUMBER, PREFIX, DAEMON, BODY, HANDLER, REPORT, OBJECT, CHILDREN };
 
 /* Calls body(object, two random numbers) as xpcall does with the handler, then, if it failed,
 ** report(object, message), and ends this process. Nothing gets out of it. */
@@ -143,12 +143,27 @@ static const char *start_name(lua_State *L, char text[MP_SLOT_NAME]) {
   return text;
 }
 
-/* process_start(name, number, prefix, daemon, body, handler, report, object): handle and pid; the child
-** runs the body and never comes back. Without a body it is a bare fork, and the child gets nothing. */
+/* The first free place in the list of children, made there: to fill it needs no memory. */
+static lua_Integer place_find(lua_State *L) {
+  lua_Integer place = 0;
+  if (!lua_istable(L, CHILDREN)) return 0;
+  for (int taken = 1; taken; lua_pop(L, 1)) {
+    lua_rawgeti(L, CHILDREN, ++place);
+    taken = lua_toboolean(L, -1);
+  }
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, CHILDREN, place);
+  return place;
+}
+
+/* process_start(name, number, prefix, daemon, body, handler, report, object, children): handle, pid, and
+** the place of the object in the list `children`, where false is a free one; the child runs the body and
+** never comes back. Without a body it is a bare fork, and the child gets nothing. */
 static int process_start(lua_State *L) {
   struct mp_context *c = mp_lua_context(L);
   char name[MP_SLOT_NAME];
-  lua_settop(L, OBJECT);
+  lua_settop(L, CHILDREN);
+  lua_Integer place = place_find(L);
   luaL_checkstack(L, 8, NULL);
   mp_process_options o = {start_name(L, name), lua_toboolean(L, DAEMON), lua_isnil(L, BODY),
                           child_interrupted, child_born, mp_lua_state_of(L)};
@@ -163,7 +178,23 @@ static int process_start(lua_State *L) {
   if (p == NULL) return 0;
   u->handle = p;
   lua_pushinteger(L, mp_process_id(p));
-  return 2;
+  if (place == 0) return 2;
+  lua_pushvalue(L, OBJECT);
+  lua_rawseti(L, CHILDREN, place);
+  lua_pushinteger(L, place);
+  return 3;
+}
+
+/* process_leave(children, place, object): the place is free if it is the object's still; no hook runs
+** between the look and the change. */
+static int process_leave(lua_State *L) {
+  lua_settop(L, 3);
+  lua_Integer place = luaL_optinteger(L, 2, 0);
+  lua_rawgeti(L, 1, place);
+  if (!lua_rawequal(L, 3, 4)) return 0;
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, 1, place);
+  return 0;
 }
 
 /* process_exit(status): of a child. */
@@ -333,6 +364,7 @@ static const luaL_Reg process_methods[] = {{"join", process_join},
                                            {NULL, NULL}};
 
 static const luaL_Reg process_functions[] = {{"process_start", process_start},
+                                             {"process_leave", process_leave},
                                              {"process_exit", process_exit},
                                              {"process_parent", process_parent},
                                              {"process_reap", process_reap},
