@@ -62,6 +62,19 @@ static void prepare_let_out(struct crash_world *w) {
   CHECK_EQ(mp_barrier_wait(w->theirs, MP_NOW, NULL, &number), 0);
 }
 
+/* The extra one, the only party, is in its action. */
+static int stop_acting(void *arg) {
+  (void)arg;
+  longjmp(asleep, 1);
+}
+
+static void prepare_acting(struct crash_world *w) {
+  mp_barrier_act a = {stop_acting, NULL};
+  unsigned number;
+  prepare_for(w, 1);
+  if (setjmp(asleep) == 0) CHECK_EQ(mp_barrier_wait(third, MP_NOW, &a, &number), -1);
+}
+
 static void prepare_nothing(struct crash_world *w) {
   (void)w;
 }
@@ -216,6 +229,15 @@ static void judge_let_out(struct crash_world *w, bool done) {
   judge_usable(w, done);
 }
 
+/* It never came in; the action's end, by its party's death, breaks the barrier. */
+static void judge_outside(struct crash_world *w, bool done) {
+  if (done) CHECK_EQ(w->result, MP_TIMEOUT);
+  CHECK_EQ(mp_barrier_look_at(w->theirs).broken, 0);
+  w->extra = mp_context_close(w->extra);
+  CHECK_EQ(mp_barrier_look_at(w->theirs).broken, 1);
+  judge_usable(w, done);
+}
+
 static void judge_timeout(struct crash_world *w, bool done) {
   if (done) CHECK_EQ(w->result, MP_BROKEN);
   if (done) CHECK_EQ(mp_barrier_look_at(w->theirs).broken, 1);
@@ -240,3 +262,4 @@ CRASH_TEST(a_death_in_abort, prepare_awaited, abort_it, judge_abort)
 CRASH_TEST(a_death_in_new, prepare_nothing, make_plain, judge_nothing_left)
 CRASH_TEST(a_death_in_an_interrupted_wait, prepare_interrupted, wait_in_vain, judge_interrupted)
 CRASH_TEST(a_death_on_the_way_out, prepare_let_out, go_out, judge_let_out)
+CRASH_TEST(a_death_in_front_of_an_action, prepare_acting, wait_in_vain, judge_outside)

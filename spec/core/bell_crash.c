@@ -138,6 +138,13 @@ static int set_and_clear_with_bell(struct crash_world *w, struct mp_context *c) 
   return 0;
 }
 
+static int look_again(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  (void)mp_ready(w->mine);
+  return 0;
+}
+
+CRASH_TEST(a_death_in_a_look, prepare_with_bell, look_again, "bell look")
 CRASH_TEST(a_death_in_wait, prepare, wait_in_vain, "bell wait")
 
 #define EVENT_TEST(name, operation, what)                                                       \

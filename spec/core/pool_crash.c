@@ -321,6 +321,44 @@ static int collect_waiting(struct crash_world *w, struct mp_context *c) {
   return mp_pool_collect(w->mine, CRASH_NAP, &r);
 }
 
+static int cancel_waiting(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  mp_pool_cancel_waiting(w->mine);
+  return 0;
+}
+/* Two wait in line. */
+static void prepare_line(struct crash_world *w) {
+  uint64_t id;
+  struct mp_parcel p = text("what to do");
+  prepare_creator(w);
+  for (int i = 0; i < 2; i++) CHECK_EQ(mp_pool_submit(w->mine, &p, &three_items, &id), 0);
+}
+static int collect_many(struct crash_world *w, struct mp_context *c) {
+  struct mp_pool_result r;
+  (void)c;
+  return mp_pool_collect_many(w->mine, 2, CRASH_NAP, &r);
+}
+
+/* The creator's own end, with a task in line: the pool is as it was, or closed and parted from; the
+** victim's handle stays its creator's, so its death ends the pool in any case. */
+static int part(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  mp_pool_part(w->mine);
+  return 0;
+}
+static void judge_part(struct crash_world *w, bool done) {
+  enum mp_pool_state s = mp_pool_state(w->theirs);
+  CHECK(s == MP_POOL_TERMINATED || s == MP_POOL_CLOSED);
+  if (s == MP_POOL_CLOSED) mp_pool_terminate(w->theirs);
+  judge_end(w, done);
+}
+
+CREATOR_TEST(the_creator_dies_in_cancel_of_all, "pool cancel, all in line", prepare_line,
+             cancel_waiting)
+CREATOR_TEST(the_creator_dies_in_a_collect_of_many, "pool collect, many", prepare_line, collect_many)
+LONG_TEST(the_creator_dies_in_part, 200) {
+  crash_enumerate(&(struct crash_case){"pool part", prepare_line, part, judge_part});
+}
 CREATOR_TEST(the_creator_dies_in_close, "pool close", prepare_creator, close_pool)
 CREATOR_TEST(the_creator_dies_in_terminate, "pool terminate", prepare_creator, terminate_pool)
 CREATOR_TEST(the_creator_dies_in_leave, "pool leave", prepare_over, leave_pool)
