@@ -75,8 +75,8 @@ MP_API MP_MUST_USE int mp_open(const mp_options *o, mp_context **out);
 /* Ends the participant. What it holds is given up as if it had died: close handles first. */
 MP_API mp_context *mp_close(mp_context *c);
 
-/* Proves that all of the session's shared memory is as it must be: NULL, or what is wrong. Only while
-** no other participant is in the middle of a call. */
+/* Proves that all of the session's shared memory is as it must be: NULL, or what is wrong. Only
+** while no other participant is in the middle of a call. */
 MP_API MP_MUST_USE const char *mp_check(mp_context *c);
 
 /* ---- processes ----------------------------------------------------------------------- */
@@ -88,8 +88,8 @@ typedef struct mp_process mp_process;
 typedef struct mp_process_options {
   const char *name; /* what mp_dump calls it; NULL: nothing */
   int daemon;       /* terminated when this process ends, killed when this process is killed */
-  int copy;         /* a bare fork: the child keeps its standard input, signal handlers and mask, and
-                    ** nobody waits for it; mp_process_reap may know its end */
+  int copy;         /* a bare fork: the child keeps its standard input, signal handlers and
+                    ** mask, and nobody waits for it; mp_process_reap may know its end */
   void (*interrupt)(int); /* the child's handler of SIGINT from its first moment; NULL: it kills */
   void (*born)(void *arg); /* the child calls it before any signal can come; NULL: nothing */
   void *arg;
@@ -389,8 +389,8 @@ MP_API MP_MUST_USE int mp_queue_get_many(mp_queue *q, size_t n, mp_deadline unti
 /* The message has been read. Free each letter once. */
 MP_API void mp_letter_free(mp_context *c, mp_letter *l);
 
-/* From now on nobody can put, nor get once it is empty; with `immediate` it is emptied, and what was
-** in it counts as done. Those who wait are told. */
+/* From now on nobody can put, nor get once it is empty; with `immediate` it is emptied, and what
+** was in it counts as done. Those who wait are told. */
 MP_API void mp_queue_shutdown(mp_queue *q, int immediate);
 
 /* Says that a message taken earlier is done with. MP_LIMIT: more often than messages were put. */
@@ -406,8 +406,8 @@ MP_API void mp_queue_look(const mp_queue *q, mp_queue_state *out);
 
 /* ---- pipes ---------------------------------------------------------------------------
 ** Two connected ends: what is sent into one is received from the other, message by message. A
-** direction holds 64 KiB or 8192 messages; then senders wait; a larger message goes alone. An end is
-** open as long as any process has it, or it stands in a message that can still be received. A
+** direction holds 64 KiB or 8192 messages; then senders wait; a larger message goes alone. An end
+** is open as long as any process has it, or it stands in a message that can still be received. A
 ** process that is killed has closed its ends.
 */
 typedef struct mp_handle mp_connection;
@@ -442,7 +442,8 @@ MP_API MP_MUST_USE int mp_connection_poll(mp_connection *e, mp_deadline until);
 */
 typedef struct mp_handle mp_condition;
 
-/* Makes one over a lock of either kind, which lives at least as long. -EINVAL: it is none; -ENOMEM. */
+/* Makes one over a lock of either kind, which lives at least as long. -EINVAL: it is none;
+** -ENOMEM. */
 MP_API MP_MUST_USE int mp_condition_new(mp_context *c, mp_lock *lock, mp_condition **out);
 MP_API MP_MUST_USE int mp_condition_open(mp_context *c, mp_ticket t, mp_condition **out);
 MP_API mp_condition *mp_condition_close(mp_condition *n);
@@ -505,10 +506,10 @@ MP_API mp_barrier_look mp_barrier_look_at(mp_barrier *b);
 
 /* A descriptor that is readable while there is something to get or receive, or the event is set. It
 ** may be readable for nothing: when another process was faster, and for a moment every half second
-** (a process that puts something may be killed before it can tell). So look, without waiting, before
-** you take it at its word: a look that finds nothing makes it unreadable again. Closed with the
-** object's handle; a forked child asks for its own. -EINVAL: nothing to wait for; else as the system
-** says. */
+** (a process that puts something may be killed before it can tell). So look, without waiting,
+** before you take it at its word: a look that finds nothing makes it unreadable again. Closed with
+** the object's handle; a forked child asks for its own. -EINVAL: nothing to wait for; else as the
+** system says. */
 MP_API MP_MUST_USE int mp_fileno(struct mp_handle *object, int *fd);
 /* Such a look, at what the object is for: 1, or 0. */
 MP_API int mp_ready(struct mp_handle *object);

@@ -1,10 +1,9 @@
 -- The size budget: no function over 60 lines, no C function with more than 5 parameters, no
--- file of src or lua over 450 lines, but for the one header that C hosts include. The C side of
--- functions is clang-tidy's
--- (readability-function-size); this looks at the Lua side, by the compiler's own listing, and
--- at files. usage: lua5.4 tools/budget.lua
+-- file of src or lua over 450 lines, but for the one header that C hosts include; no line of C over
+-- 100 columns. The C side of functions is clang-tidy's (readability-function-size); this looks at the
+-- Lua side, by the compiler's own listing, and at files. usage: lua5.4 tools/budget.lua
 
-local FUNCTION_LINES, FILE_LINES = 60, 450
+local FUNCTION_LINES, FILE_LINES, COLUMNS = 60, 450, 100
 local complaints = 0
 
 local function complain(...)
@@ -31,7 +30,12 @@ end
 
 for _, path in ipairs(lines_of("find src lua -name '*.[ch]' -o -name '*.lua' 2>/dev/null")) do
   local count = 0
-  for _ in io.lines(path) do count = count + 1 end
+  for line in io.lines(path) do
+    count = count + 1
+    if #line > COLUMNS and path:find("%.[ch]$") then
+      complain("%s:%d: %d columns, more than %d", path, count, #line, COLUMNS)
+    end
+  end
   if count > FILE_LINES and path ~= "src/multiprocessing.h" then
     complain("%s: %d lines, more than %d", path, count, FILE_LINES)
   end

@@ -1,6 +1,6 @@
 /*
-** Shows:  a C program without any Lua: a child process, a queue, a lock, and a death that harms nobody
-** Build:  cc -o host examples/embed/host.c -lmultiprocessing -pthread
+** Shows:  a C program without any Lua: a child process, a queue, a lock, and a death that harms
+** nobody Build:  cc -o host examples/embed/host.c -lmultiprocessing -pthread
 ** Prints: got 42 | got 43 | the child ended with -9 | the lock is mine, its holder died
 */
 #include <multiprocessing.h>

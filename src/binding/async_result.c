@@ -26,7 +26,8 @@ bool mp_lua_result_wait(lua_State *L, const struct result *r, mp_deadline until)
 static int result_get(lua_State *L) {
   struct result *r = mp_lua_result_check(L, 1);
   mp_deadline until = mp_lua_timeout(L, 2);
-  if (!mp_lua_result_wait(L, r, until)) mp_lua_raise(L, "TimeoutError", "the result is not there yet");
+  if (!mp_lua_result_wait(L, r, until))
+    mp_lua_raise(L, "TimeoutError", "the result is not there yet");
   lua_settop(L, 1);
   mp_lua_result_push(L, r, 1);
   if (r->state == RESULT_FAILED) return lua_error(L);
@@ -113,7 +114,8 @@ static bool is_cancelled(lua_State *L, const struct result *r) {
 static int future_exception(lua_State *L) {
   struct result *r = future_check(L);
   mp_deadline until = mp_lua_timeout(L, 2);
-  if (!mp_lua_result_wait(L, r, until)) mp_lua_raise(L, "TimeoutError", "the result is not there yet");
+  if (!mp_lua_result_wait(L, r, until))
+    mp_lua_raise(L, "TimeoutError", "the result is not there yet");
   lua_settop(L, 1);
   if (r->state != RESULT_FAILED) return 0;
   bool cancelled = is_cancelled(L, r);
@@ -137,7 +139,8 @@ static int result_tostring(lua_State *L) {
   lua_settop(L, 1);
   if (is_cancelled(L, r)) word = "cancelled";
   if (is_running(L, r)) word = "running";
-  lua_pushfstring(L, "%s #%I (%s)", r->future ? "Future" : "AsyncResult", (LUAI_UACINT)(r->id >> 32), word);
+  lua_pushfstring(L, "%s #%I (%s)", r->future ? "Future" : "AsyncResult",
+                  (LUAI_UACINT)(r->id >> 32), word);
   return 1;
 }
 
@@ -206,8 +209,10 @@ static int result_pool(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg result_functions[] = {
-  {"result_tell", result_tell}, {"result_step", result_step}, {"result_pool", result_pool}, {NULL, NULL}};
+static const luaL_Reg result_functions[] = {{"result_tell", result_tell},
+                                            {"result_step", result_step},
+                                            {"result_pool", result_pool},
+                                            {NULL, NULL}};
 
 static const luaL_Reg future_methods[] = {{"result", result_get},
                                           {"exception", future_exception},

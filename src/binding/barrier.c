@@ -1,7 +1,7 @@
 /*
-** Barrier. What goes with one, {action =, timeout =}, is the user value of its userdata, and travels
-** as a message of the core's barrier; an action that cannot be encoded stays with the processes that
-** are forked with it, and `reason` says so to others.
+** Barrier. What goes with one, {action =, timeout =}, is the user value of its userdata, and
+** travels as a message of the core's barrier; an action that cannot be encoded stays with the
+** processes that are forked with it, and `reason` says so to others.
 */
 #include <errno.h>
 #include <string.h>
@@ -73,7 +73,8 @@ static mp_deadline barrier_deadline(lua_State *L, struct barrier_handle *b) {
 static void check_reason(lua_State *L, struct barrier_handle *b) {
   push_extra(L, b, "reason");
   if (!lua_isnil(L, -1))
-    mp_lua_raise(L, "ProcessError", "the barrier's action could not come here: %s", lua_tostring(L, -1));
+    mp_lua_raise(L, "ProcessError", "the barrier's action could not come here: %s",
+                 lua_tostring(L, -1));
   lua_pop(L, 1);
 }
 
@@ -96,7 +97,8 @@ static int barrier_wait(lua_State *L) {
   do r = mp_barrier_wait(b->base.handle, until, lua_isnil(L, 3) ? NULL : &act, &number);
   while (r == MP_INTERRUPTED && mp_lua_interrupt(L));
   if (a.failed) return lua_error(L);
-  if (r == -EDEADLK) mp_lua_raise(L, "ProcessError", "a barrier's action may not wait for its barrier");
+  if (r == -EDEADLK)
+    mp_lua_raise(L, "ProcessError", "a barrier's action may not wait for its barrier");
   mp_lua_result_as(L, r, "Barrier", conditions);
   lua_pushinteger(L, (lua_Integer)number);
   return 1;

@@ -86,7 +86,7 @@ struct mp_lua_type {
   const struct mp_lua_type *base; /* whose methods it has and in whose place it is taken, or NULL */
   enum mp_object_kind kind;       /* of the objects behind it, or MP_KIND_NONE */
   size_t size;                    /* of the userdata, if the kind's own words follow the handle */
-  int values;                     /* user values, if it needs more than one; then it cannot be sent */
+  int values;                     /* user values, if more than one; then it cannot be sent */
   /* Kinds that several types share: is this one's? Then a ticket arrives as the right type. */
   bool (*owns)(struct mp_context *c, struct mp_handle *h);
   /* Ends the kind's own words, before the handle is closed; must not raise. May be NULL. */
@@ -274,8 +274,8 @@ struct mp_lua_parcel {
 ** is sent. Raises SerializationError. */
 void mp_lua_encode(lua_State *L, const struct mp_codec_request *what, struct mp_lua_parcel *out);
 
-/* The same, with the globals that are not in the table at `present` (mp_codec_encode_carry); and the
-** elements range[0] to range[1] of a list, as one list (mp_codec_encode_slice). */
+/* The same, with the globals that are not in the table at `present` (mp_codec_encode_carry); and
+** the elements range[0] to range[1] of a list, as one list (mp_codec_encode_slice). */
 void mp_lua_encode_carry(lua_State *L, const struct mp_codec_request *what, int present,
                          struct mp_lua_parcel *out);
 void mp_lua_encode_slice(lua_State *L, const struct mp_codec_request *what,

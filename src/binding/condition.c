@@ -125,7 +125,8 @@ static int condition_notify(lua_State *L) {
   (void)condition_check(L);
   mp_lua_options(L, 2, options);
   lua_Integer n = lua_isnil(L, 2) ? 1 : lua_tointeger(L, 2);
-  if (n < 0) return mp_lua_raise(L, "ValueError", "notify: n must not be negative, got %I", (LUAI_UACINT)n);
+  if (n < 0)
+    return mp_lua_raise(L, "ValueError", "notify: n must not be negative, got %I", (LUAI_UACINT)n);
   return notify(L, n > UINT32_MAX ? UINT32_MAX : (uint32_t)n);
 }
 

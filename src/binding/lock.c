@@ -27,7 +27,8 @@ static const struct mp_lua_lockable lock_how = {&mp_lua_lock_type, NULL, mp_lock
 static const struct mp_lua_lockable rlock_how = {&mp_lua_rlock_type, NULL, mp_rlock_acquire,
                                                  mp_rlock_release, mp_lua_lock_conditions};
 
-/* The functions are written out for each type: they are the ones that every line of a loop calls. */
+/* The functions are written out for each type: they are the ones that every line of a loop
+** calls. */
 static int lock_acquire(lua_State *L) {
   struct mp_lua_handle *u = mp_lua_handle_check(L, 1, &mp_lua_lock_type);
   mp_deadline until = mp_lua_block_timeout(L, 2);

@@ -134,8 +134,10 @@ struct mp_context *mp_lua_context(lua_State *L) {
   if (s->running != L) s->running = L; /* a store can cost a fork the copy of a page */
   if (s->context == NULL) context_open(L, s);
   if (!mp_context_valid(s->context))
-    mp_lua_raise(L, "ProcessError", "this handle belongs to process %d; a child that was forked by foreign "
-                 "means has no part in its session", s->context->pid);
+    mp_lua_raise(L, "ProcessError",
+                 "this handle belongs to process %d; a child that was forked by foreign "
+                 "means has no part in its session",
+                 s->context->pid);
   return s->context;
 }
 

@@ -116,7 +116,8 @@ static int pool_new(lua_State *L) {
 
 static void start_failed(lua_State *L, int r) {
   if (r == -EUSERS)
-    mp_lua_raise(L, "ProcessError", "this session has as many processes as it can: %d", (int)MP_PARTICIPANTS);
+    mp_lua_raise(L, "ProcessError", "this session has as many processes as it can: %d",
+                 (int)MP_PARTICIPANTS);
   mp_lua_result(L, r, "starting a pool");
 }
 
@@ -201,8 +202,8 @@ static int pool_part(lua_State *L) {
   return 0;
 }
 
-/* pool_finish(pool): after pool_part; until all is done and the workers have ended. Calls what is due,
-** unless the supervisor has seen a Ctrl-C that ends the program. */
+/* pool_finish(pool): after pool_part; until all is done and the workers have ended. Calls what is
+** due, unless the supervisor has seen a Ctrl-C that ends the program. */
 static int pool_finish(lua_State *L) {
   struct pool *p = mp_lua_pool_check(L, 1);
   lua_settop(L, 1);
@@ -247,7 +248,8 @@ static int pool_leave(lua_State *L) {
 static int pool_expects(lua_State *L) {
   const struct mp_lua_handle *u = mp_lua_handle_check_any(L, 1, &mp_lua_pool_type);
   const struct pool *p = (const struct pool *)u;
-  lua_pushboolean(L, mp_lua_pool_is_ours(p) && !p->calling && (p->open > 0 || p->due != p->due_done));
+  lua_pushboolean(L,
+                  mp_lua_pool_is_ours(p) && !p->calling && (p->open > 0 || p->due != p->due_done));
   return 1;
 }
 

@@ -1,10 +1,10 @@
 /*
 ** What the files of the pool's binding share: the Pool and AsyncResult userdata.
 **
-** A Pool keeps its Lua values in tables, its user values, the pages of its book. A task in flight is named by
-** its serial number there, with the AsyncResult that waits for it and, for a chunk of a map, the
-** place of the chunk's first item. So a result that nobody has kept is collected all the same, and
-** a pool that has tasks in flight lives as long as somebody has one of its results.
+** A Pool keeps its Lua values in tables, its user values, the pages of its book. A task in flight
+** is named by its serial number there, with the AsyncResult that waits for it and, for a chunk of a
+** map, the place of the chunk's first item. So a result that nobody has kept is collected all the
+** same, and a pool that has tasks in flight lives as long as somebody has one of its results.
 */
 #ifndef MP_BINDING_POOL_H
 #define MP_BINDING_POOL_H
@@ -19,7 +19,7 @@ enum pool_book {
   BOOK_PRESENT,   /* names of the globals that the workers have */
   BOOK_DUE,       /* results whose callbacks are due, numbered */
   BOOK_ERRORS,    /* what callbacks have raised */
-  BOOK_RECORDS,   /* serial number -> its function's record, for tasks of streams that have changed it */
+  BOOK_RECORDS,   /* serial number -> its function's record, for streams' tasks that changed it */
   BOOK_PAGES = BOOK_RECORDS
 };
 
@@ -101,8 +101,8 @@ struct pool *mp_lua_pool_check(lua_State *L, int arg);
 /* Pushes one of the pool's tables. */
 void mp_lua_pool_book(lua_State *L, int pool, enum pool_book page);
 
-/* pool_function.c: the number of the function at index `function` in the pool, which was sent now if
-** it is new or has changed. Pushes its record. */
+/* pool_function.c: the number of the function at index `function` in the pool, which was sent now
+** if it is new or has changed. Pushes its record. */
 uint32_t mp_lua_pool_function(lua_State *L, int pool, int function);
 void mp_lua_pool_function_open(lua_State *L);
 /* Pushes the name in the record at `record`. */
@@ -129,7 +129,8 @@ void mp_lua_pool_open_submit(lua_State *L);
 void mp_lua_pool_arrive(lua_State *L, int pool, const struct mp_pool_result *task);
 /* Takes in what is there, without waiting. No callback is called. */
 void mp_lua_pool_drain(lua_State *L, int pool);
-/* Everything in flight ends with an error of that kind; or with the reason why no worker is left. */
+/* Everything in flight ends with an error of that kind; or with the reason why no worker is
+** left. */
 void mp_lua_pool_fail(lua_State *L, int pool, const char *kind, const char *text);
 void mp_lua_pool_broke(lua_State *L, int pool);
 /* Pushes the error of an initializer that always fails, and its traceback; false: there is none. */
@@ -162,7 +163,8 @@ void mp_lua_stream_open(lua_State *L);
 extern const char mp_lua_result_type[], mp_lua_future_type[]; /* names of their metatables */
 extern void *const mp_lua_result_mark; /* what stands at 1 in both: no other metatable has it */
 
-/* Pushes a new result of the pool, or a Future; the record of its function is on top, and is taken. */
+/* Pushes a new result of the pool, or a Future; the record of its function is on top, and is
+** taken. */
 struct result *mp_lua_result_new(lua_State *L, int pool, bool future);
 /* The AsyncResult or Future at that index, or NULL. */
 struct result *mp_lua_result_test(lua_State *L, int index);

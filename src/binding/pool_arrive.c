@@ -134,7 +134,8 @@ static bool push_small(lua_State *L, const void *bytes, size_t n) {
 
 bool mp_lua_pool_item(lua_State *L, struct arrival *a) {
   const struct mp_parcel *p = &a->item.parcel;
-  if (a->item.kind == MP_ITEM_VALUE) return push_small(L, p->bytes, p->length) || push_values(L, a) == 1;
+  if (a->item.kind == MP_ITEM_VALUE)
+    return push_small(L, p->bytes, p->length) || push_values(L, a) == 1;
   push_failure(L, a);
   return false;
 }
@@ -274,7 +275,7 @@ void mp_lua_pool_drain(lua_State *L, int pool) {
   pool = lua_absindex(L, pool);
   while (p->open > 0 && mp_pool_collect(p->base.handle, MP_NOW, &task) == 0)
     mp_lua_pool_arrive(L, pool, &task);
-  if (p->open == 0) (void)mp_ready(p->base.handle); /* its descriptor may have been rung for nothing */
+  if (p->open == 0) (void)mp_ready(p->base.handle); /* it may have been rung for nothing */
 }
 
 /* ---- no more arrivals ---- */
@@ -310,7 +311,8 @@ static void fail_all(lua_State *L, int pool) {
 void mp_lua_pool_fail(lua_State *L, int pool, const char *kind, const char *text) {
   if (((struct pool *)lua_touserdata(L, pool))->open == 0) return;
   pool = lua_absindex(L, pool);
-  lua_pushstring(L, ((struct pool *)lua_touserdata(L, pool))->executor ? "BrokenProcessPool" : kind);
+  lua_pushstring(L,
+                 ((struct pool *)lua_touserdata(L, pool))->executor ? "BrokenProcessPool" : kind);
   lua_pushstring(L, text);
   make_error(L, "ended", 2, 1);
   lua_pushnil(L);

@@ -3,8 +3,8 @@
 **
 ** For each function there is a record, found by the function itself in a table with weak keys. What
 ** a function does depends on its upvalues, so at each submission they are looked at: a flat list
-** {function, number of the upvalue, value} of what it and the functions that it uses had when it was
-** sent. Scalars are compared by value; functions, modules and shared objects by identity. Other
+** {function, number of the upvalue, value} of what it and the functions that it uses had when it
+** was sent. Scalars are compared by value; functions, modules and shared objects by identity. Other
 ** tables can change unseen: with one of these, the function is encoded again and its bytes are
 ** compared. What has changed is sent anew, under a new number.
 */
@@ -18,7 +18,13 @@ struct function {
   uint32_t watched; /* triples in the list */
   bool opaque;      /* has a table to compare: by its bytes */
 };
-enum { FUNCTION_WATCH = 1, FUNCTION_BYTES, FUNCTION_NAME, FUNCTION_POOL, FUNCTION_VALUES = FUNCTION_POOL };
+enum {
+  FUNCTION_WATCH = 1,
+  FUNCTION_BYTES,
+  FUNCTION_NAME,
+  FUNCTION_POOL,
+  FUNCTION_VALUES = FUNCTION_POOL
+};
 
 static const char record_type[] = "multiprocessing.pool_function";
 
@@ -152,7 +158,8 @@ static bool push_local_name(lua_State *L, lua_Debug *ar, int function) {
   }
   lua_getinfo(L, "f", ar);
   int caller = lua_gettop(L);
-  for (int i = 1; !lua_iscfunction(L, caller) && (name = lua_getupvalue(L, caller, i)) != NULL; i++) {
+  for (int i = 1; !lua_iscfunction(L, caller) && (name = lua_getupvalue(L, caller, i)) != NULL;
+       i++) {
     bool found = lua_rawequal(L, -1, function);
     lua_pop(L, 1);
     if (found) return lua_pushstring(L, name) != NULL;
@@ -229,7 +236,8 @@ void mp_lua_pool_function_name(lua_State *L, int record) {
 
 /* ---- sending ---- */
 
-/* Encodes the function; its bytes as a string are pushed as well if they are to be compared later. */
+/* Encodes the function; its bytes as a string are pushed as well if they are to be compared
+** later. */
 static void encode(lua_State *L, int pool, int function, struct mp_lua_parcel *out) {
   struct mp_codec_request what = {function, 1, MP_CODEC_FULL, "func"};
   mp_lua_pool_book(L, pool, BOOK_PRESENT);

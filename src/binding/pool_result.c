@@ -1,9 +1,9 @@
 /*
 ** AsyncResult: what a task in flight will give.
 **
-** Whoever waits for one result takes in all that come meanwhile (pool_arrive.c). Callbacks are put in
-** a line and called between two arrivals, never inside of each other; what one raises is kept for
-** join and poll.
+** Whoever waits for one result takes in all that come meanwhile (pool_arrive.c). Callbacks are put
+** in a line and called between two arrivals, never inside of each other; what one raises is kept
+** for join and poll.
 */
 #include <string.h>
 
@@ -198,8 +198,8 @@ bool mp_lua_pool_step(lua_State *L, int pool, mp_deadline until) {
   return pool_step(L, pool, 1, until);
 }
 
-/* A map that is waited for needs all its tasks: it is enough to come back when half of those that are
-** open are over. Not where somebody is to be told of each, or a callback may be due. */
+/* A map that is waited for needs all its tasks: it is enough to come back when half of those that
+** are open are over. Not where somebody is to be told of each, or a callback may be due. */
 static uint32_t step_size(const struct pool *p, const struct result *r) {
   bool many = r != NULL && r->many && !r->watched && !p->listening && r->tasks > 3;
   return many ? r->tasks / 2 : 1;
@@ -220,7 +220,8 @@ bool mp_lua_pool_wait(lua_State *L, int pool, const struct result *r, mp_deadlin
 struct result *mp_lua_result_test(lua_State *L, int index) {
   void *u = lua_touserdata(L, index);
   if (u == NULL || !lua_getmetatable(L, index)) return NULL;
-  bool is = lua_rawgeti(L, -1, 1) == LUA_TLIGHTUSERDATA && lua_touserdata(L, -1) == mp_lua_result_mark;
+  bool is =
+      lua_rawgeti(L, -1, 1) == LUA_TLIGHTUSERDATA && lua_touserdata(L, -1) == mp_lua_result_mark;
   lua_pop(L, 2);
   return is ? (struct result *)u : NULL;
 }

@@ -4,7 +4,8 @@
 ** A stream submits its input as it goes: a list as a whole unless a buffer size was asked for, an
 ** iterator only as far ahead as the buffer goes. Results wait in a table by their index until they
 ** are asked for; of an unordered stream, their indices stand in a line in the order of arrival.
-** Whatever goes wrong with an item, from drawing it on, is raised in its turn, and iteration goes on.
+** Whatever goes wrong with an item, from drawing it on, is raised in its turn, and iteration goes
+** on.
 */
 #include <string.h>
 
@@ -24,9 +25,16 @@ struct stream {
   lua_Integer given;     /* results that were asked for */
   struct mp_task_options limits;
 };
-enum { STREAM_POOL = RESULT_POOL, STREAM_VALUES = RESULT_VALUE, STREAM_ERRORS = RESULT_EXTRAS,
-       STREAM_RECORD = RESULT_FUNCTION, STREAM_FUNCTION = RESULT_VALUES + 1, STREAM_INPUT, STREAM_LINE,
-       STREAM_USER_VALUES = STREAM_LINE };
+enum {
+  STREAM_POOL = RESULT_POOL,
+  STREAM_VALUES = RESULT_VALUE,
+  STREAM_ERRORS = RESULT_EXTRAS,
+  STREAM_RECORD = RESULT_FUNCTION,
+  STREAM_FUNCTION = RESULT_VALUES + 1,
+  STREAM_INPUT,
+  STREAM_LINE,
+  STREAM_USER_VALUES = STREAM_LINE
+};
 
 static const char stream_type[] = "multiprocessing.IMapIterator";
 
@@ -128,8 +136,8 @@ static void push_items(lua_State *L, struct stream *s, int stream, lua_Integer r
   lua_settop(L, input + 1);
 }
 
-/* The function's record, at `record`, is kept as long as the task may need the function: by the stream if
-** it is the first one, else for the task. */
+/* The function's record, at `record`, is kept as long as the task may need the function: by the
+** stream if it is the first one, else for the task. */
 static void record_keep(lua_State *L, struct stream *s, int record, uint64_t id) {
   lua_getiuservalue(L, 1, STREAM_RECORD);
   bool first = lua_rawequal(L, -1, record);

@@ -18,8 +18,16 @@ static const struct mp_lua_option call_options[] = {
   {"kwds", MP_LUA_TABLE},        {"callback", MP_LUA_FUNCTION},
   {"error_callback", MP_LUA_FUNCTION}, {"timeout", MP_LUA_SECONDS},
   {"retries", MP_LUA_INTEGER},   {NULL, MP_LUA_ANY}};
-enum { ARG_POOL = 1, ARG_FUNCTION, ARG_ARGS, ARG_KWDS, ARG_CALLBACK, ARG_ERROR_CALLBACK, ARG_TIMEOUT,
-       ARG_RETRIES };
+enum {
+  ARG_POOL = 1,
+  ARG_FUNCTION,
+  ARG_ARGS,
+  ARG_KWDS,
+  ARG_CALLBACK,
+  ARG_ERROR_CALLBACK,
+  ARG_TIMEOUT,
+  ARG_RETRIES
+};
 
 static bool is_option_table(lua_State *L, int index) {
   if (!lua_istable(L, index)) return false;
@@ -130,8 +138,8 @@ static int push_arguments(lua_State *L) {
   return (int)n;
 }
 
-/* callback and error_callback stand at `callback` and the next index. `progress`: what is told of each
-** arrival, or 0. */
+/* callback and error_callback stand at `callback` and the next index. `progress`: what is told of
+** each arrival, or 0. */
 static void keep_callbacks(lua_State *L, int result, int callback, int progress) {
   struct result *r = (struct result *)lua_touserdata(L, result);
   r->called = !lua_isnil(L, callback) || !lua_isnil(L, callback + 1);
@@ -157,8 +165,10 @@ void mp_lua_pool_running(lua_State *L, const struct pool *p) {
   mp_lua_raise(L, "ValueError", "Pool not running");
 }
 
-/* Small values need no encoder: writes what it would have written, and the trailer. 0: they are not. */
-static size_t encode_small(lua_State *L, int n, const struct task_trailer *trailer, unsigned char *to) {
+/* Small values need no encoder: writes what it would have written, and the trailer. 0: they are
+** not. */
+static size_t encode_small(lua_State *L, int n, const struct task_trailer *trailer,
+                           unsigned char *to) {
   size_t size = 1;
   if (n > FEW) return 0;
   to[0] = (unsigned char)(WIRE_FIXARRAY | n);
@@ -174,7 +184,8 @@ static size_t encode_small(lua_State *L, int n, const struct task_trailer *trail
 static void submit_large(lua_State *L, int n, const struct task_trailer *trailer,
                          const struct mp_task_options *o, uint64_t *id) {
   struct pool *p = (struct pool *)lua_touserdata(L, ARG_POOL);
-  struct mp_codec_request what = {lua_gettop(L) - n + 1, n, MP_CODEC_FULL | MP_CODEC_VALUES, "args"};
+  struct mp_codec_request what = {lua_gettop(L) - n + 1, n, MP_CODEC_FULL | MP_CODEC_VALUES,
+                                  "args"};
   struct mp_lua_parcel task;
   mp_lua_pool_book(L, ARG_POOL, BOOK_PRESENT);
   mp_lua_encode_carry(L, &what, lua_gettop(L), &task);
@@ -235,8 +246,22 @@ static int pool_submit(lua_State *L) {
 
 /* ---- maps ---- */
 
-enum { MAP_POOL = 1, MAP_FUNCTION, MAP_LIST, MAP_COUNT, MAP_CHUNK, MAP_FORM, MAP_CALLBACK,
-       MAP_ERROR_CALLBACK, MAP_TIMEOUT, MAP_RETRIES, MAP_PROGRESS, MAP_WAITS, MAP_PRESENT, MAP_RESULT };
+enum {
+  MAP_POOL = 1,
+  MAP_FUNCTION,
+  MAP_LIST,
+  MAP_COUNT,
+  MAP_CHUNK,
+  MAP_FORM,
+  MAP_CALLBACK,
+  MAP_ERROR_CALLBACK,
+  MAP_TIMEOUT,
+  MAP_RETRIES,
+  MAP_PROGRESS,
+  MAP_WAITS,
+  MAP_PRESENT,
+  MAP_RESULT
+};
 
 static void submit_chunk(lua_State *L, struct pool *p, lua_Integer from,
                          const struct mp_task_options *o, struct task_trailer *trailer) {
@@ -265,8 +290,9 @@ lua_Integer mp_lua_pool_chunk(lua_State *L, const struct pool *p, int index, lua
   return chunk < 1 ? 1 : chunk;
 }
 
-/* A map whose result is waited for anyhow does not fill the memory with what no worker can take yet.
-** Called in a frame with the same values at the same places, and the function's number on top. */
+/* A map whose result is waited for anyhow does not fill the memory with what no worker can take
+** yet. Called in a frame with the same values at the same places, and the function's number on
+** top. */
 static int map_submit(lua_State *L) {
   struct pool *p = (struct pool *)lua_touserdata(L, MAP_POOL);
   struct result *r = (struct result *)lua_touserdata(L, MAP_RESULT);
@@ -318,7 +344,8 @@ static int pool_map(lua_State *L) {
   lua_settop(L, MAP_WAITS);
   mp_lua_pool_callable(L, MAP_FUNCTION);
   mp_lua_pool_running(L, p);
-  lua_Integer count = luaL_checkinteger(L, MAP_COUNT), chunk = mp_lua_pool_chunk(L, p, MAP_CHUNK, count);
+  lua_Integer count = luaL_checkinteger(L, MAP_COUNT),
+              chunk = mp_lua_pool_chunk(L, p, MAP_CHUNK, count);
   mp_lua_pool_book(L, MAP_POOL, BOOK_PRESENT);
   uint32_t function = mp_lua_pool_function(L, MAP_POOL, MAP_FUNCTION);
   struct result *r = map_result(L, count, chunk);
@@ -332,7 +359,8 @@ static int pool_map(lua_State *L) {
 }
 
 static const luaL_Reg submit_methods[] = {{"apply_async", pool_apply_async}, {NULL, NULL}};
-static const luaL_Reg submit_functions[] = {{"pool_map", pool_map}, {"pool_submit", pool_submit}, {NULL, NULL}};
+static const luaL_Reg submit_functions[] = {
+    {"pool_map", pool_map}, {"pool_submit", pool_submit}, {NULL, NULL}};
 
 void mp_lua_pool_open_submit(lua_State *L) {
   mp_lua_functions(L, submit_functions);

@@ -3,9 +3,9 @@
 **
 ** Tasks run on a thread of their own, whose stack has nothing of the program on it, so that a
 ** traceback tells the task's story only. The functions called from here are the same two for all
-** tasks: `work`, which runs a task's items from the one at hand on, and `trace`, its message handler.
-** An error ends `work`; the item is settled with it and `work` is called again for the next one.
-** Functions are kept by their numbers, with the upvalues that calls leave in them.
+** tasks: `work`, which runs a task's items from the one at hand on, and `trace`, its message
+** handler. An error ends `work`; the item is settled with it and `work` is called again for the
+** next one. Functions are kept by their numbers, with the upvalues that calls leave in them.
 **
 ** Whatever cannot be told to the creator (no memory is left even for the error) ends the process:
 ** then the core says that the task was lost.
@@ -233,8 +233,8 @@ static void take_text(lua_State *L) {
   lua_pushfstring(L, "(error object is a %s value)", lua_typename(L, type));
 }
 
-/* Calls settle_failure with the form, the error and the traceback, which are on top; false: the error
-** cannot be sent (and is left on top of what it was). */
+/* Calls settle_failure with the form, the error and the traceback, which are on top; false: the
+** error cannot be sent (and is left on top of what it was). */
 static bool failure_try(lua_State *L, struct worker *w, enum failure_form how, int error) {
   lua_getupvalue(L, STACK_WORK, 1);
   lua_pushlightuserdata(L, w);

@@ -1,5 +1,6 @@
 /*
-** Processes: a userdata for each handle of the core, and what a forked child needs of its Lua state.
+** Processes: a userdata for each handle of the core, and what a forked child needs of its Lua
+** state.
 **
 ** The rest is lua/multiprocessing/process.lua and child.lua. A child's Ctrl-C is ours: the host's
 ** handlers are gone there, so a handler like lua.c's sets a hook that raises "interrupted!" in the
@@ -129,12 +130,14 @@ static struct process *process_new(lua_State *L) {
 
 static void start_failed(lua_State *L, int r) {
   if (r == -EUSERS)
-    mp_lua_raise(L, "ProcessError", "this session has as many processes as it can: %d", (int)MP_PARTICIPANTS);
+    mp_lua_raise(L, "ProcessError", "this session has as many processes as it can: %d",
+                 (int)MP_PARTICIPANTS);
   mp_lua_result(L, r, "starting a process");
 }
 
-/* The name for the process table: `name`, or, with a number, name-prefixnumber, cut where the table's
-** names end. It is put together here because a string of Lua's would be another page to write. */
+/* The name for the process table: `name`, or, with a number, name-prefixnumber, cut where the
+** table's names end. It is put together here because a string of Lua's would be another page to
+** write. */
 static const char *start_name(lua_State *L, char text[MP_SLOT_NAME]) {
   const char *name = luaL_optstring(L, NAME, NULL);
   int number = (int)luaL_optinteger(L, NUMBER, 0);
@@ -156,9 +159,10 @@ static lua_Integer place_find(lua_State *L) {
   return place;
 }
 
-/* process_start(name, number, prefix, daemon, body, handler, report, object, children): handle, pid, and
-** the place of the object in the list `children`, where false is a free one; the child runs the body and
-** never comes back. Without a body it is a bare fork, and the child gets nothing. */
+/* process_start(name, number, prefix, daemon, body, handler, report, object, children): handle,
+** pid, and the place of the object in the list `children`, where false is a free one; the child
+** runs the body and never comes back. Without a body it is a bare fork, and the child gets
+** nothing. */
 static int process_start(lua_State *L) {
   struct mp_context *c = mp_lua_context(L);
   char name[MP_SLOT_NAME];
@@ -185,8 +189,8 @@ static int process_start(lua_State *L) {
   return 3;
 }
 
-/* process_leave(children, place, object): the place is free if it is the object's still; no hook runs
-** between the look and the change. */
+/* process_leave(children, place, object): the place is free if it is the object's still; no hook
+** runs between the look and the change. */
 static int process_leave(lua_State *L) {
   lua_settop(L, 3);
   lua_Integer place = luaL_optinteger(L, 2, 0);
@@ -273,7 +277,8 @@ static int process_join(lua_State *L) {
 
 static int process_signal(lua_State *L) {
   struct process *u = process_check(L);
-  mp_lua_result(L, mp_process_signal(u->handle, (int)luaL_checkinteger(L, 2)), "signalling a process");
+  mp_lua_result(L, mp_process_signal(u->handle, (int)luaL_checkinteger(L, 2)),
+                "signalling a process");
   return 0;
 }
 

@@ -54,7 +54,8 @@ static int descriptor(lua_State *L, int index, int item) {
   return (int)fd;
 }
 
-/* The descriptor of the thing on top of the stack: what its fileno or getfd says or its sentinel. */
+/* The descriptor of the thing on top of the stack: what its fileno or getfd says or its
+** sentinel. */
 static int thing_descriptor(lua_State *L) {
   static const char *const methods[] = {"fileno", "getfd"};
   int item = lua_gettop(L);
@@ -105,8 +106,8 @@ static bool things_tell(lua_State *L, mp_waiting *w, size_t n) {
   return any;
 }
 
-/* A pool that is ready may have another result than the one that is waited for. Gives how many things
-** are ready indeed. */
+/* A pool that is ready may have another result than the one that is waited for. Gives how many
+** things are ready indeed. */
 static size_t recheck(lua_State *L, mp_waiting *w, size_t n) {
   size_t count = 0;
   for (size_t i = 0; i < n; i++) {

@@ -91,9 +91,9 @@ void mp_codec_encode_carry(lua_State *L, const struct mp_codec_request *what, in
                            struct mp_codec_view *out);
 
 /*
-** The elements range[0] to range[1] of the list at what->first, as one array: what encoding a list of
-** just these would give, but errors name each by its place in the whole list. `present` as above, or
-** 0: nothing goes along.
+** The elements range[0] to range[1] of the list at what->first, as one array: what encoding a list
+** of just these would give, but errors name each by its place in the whole list. `present` as
+** above, or 0: nothing goes along.
 */
 void mp_codec_encode_slice(lua_State *L, const struct mp_codec_request *what,
                            const lua_Integer range[2], int present, struct mp_codec_view *out);

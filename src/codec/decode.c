@@ -9,8 +9,8 @@
 ** each, so their sum never exceeds the bytes that are left. What a message makes us allocate is
 ** thus bounded by a small multiple of its own size, whatever it claims.
 **
-** Most of the time goes into calls of Lua's API, so: arrays are set by one (array.c), and a key that
-** comes again in a message is the string that was made for it.
+** Most of the time goes into calls of Lua's API, so: arrays are set by one (array.c), and a key
+** that comes again in a message is the string that was made for it.
 **
 ** Errors are SerializationErrors that name the byte. Half-made values are garbage to Lua.
 */

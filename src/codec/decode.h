@@ -76,8 +76,8 @@ int mp_decode_table(struct decoder *d, const unsigned char *start, const unsigne
 /* Heads that an extension's contents start with; they may not reach beyond `end`. */
 const char *mp_decode_text(struct decoder *d, const unsigned char *end, size_t *n);
 size_t mp_decode_count(struct decoder *d, const unsigned char *end);
-__attribute__((noreturn)) void mp_decode_fail(struct decoder *d, const unsigned char *where, const char *format,
-                              ...);
+__attribute__((noreturn)) void mp_decode_fail(struct decoder *d, const unsigned char *where,
+                                              const char *format, ...);
 
 /* Whether a shared object begins at `start`; the one who is told so notes it when it is there. */
 static inline int mp_decode_marked(struct decoder *d, const unsigned char *start) {

@@ -2,8 +2,9 @@
 ** What goes along with functions: the globals that they read, and the classes of what is sent.
 **
 ** While the message is written, its functions note the names of their globals and its instances
-** their classes, each once. These follow the body in one map: a global under its name, a class under
-** a number. They may hold functions and instances, which add to the lists while they are written.
+** their classes, each once. These follow the body in one map: a global under its name, a class
+** under a number. They may hold functions and instances, which add to the lists while they are
+** written.
 **
 ** Nobody asked for these values by name, so one that cannot be sent is no error: what was written
 ** of it is taken back, and the receiver, who may have it all the same, has to do without. Taking

@@ -72,7 +72,8 @@ static int scan_again(struct encoder *e) {
 }
 
 /* Where the function's place is noted, if that was looked for in all modules in vain. Closures are
-** made by the thousand, and looking through all modules for each would cost more than sending it. */
+** made by the thousand, and looking through all modules for each would cost more than sending
+** it. */
 static struct codec_place *place_of(struct encoder *e, int slot, struct codec_place *place) {
   lua_Debug info;
   lua_pushvalue(e->L, slot);
@@ -198,7 +199,8 @@ static int fetch(lua_State *L) {
   return 1;
 }
 
-/* Replaces the nil on top by what the module gives for the name's second part, if that is the last. */
+/* Replaces the nil on top by what the module gives for the name's second part, if that is the
+** last. */
 static void name_fetch(lua_State *L, const char *name, size_t n) {
   size_t first = part_length(name, name + n);
   if (first == 0 || first >= n || memchr(name + first + 1, 0, n - first - 1) != NULL) return;

@@ -25,7 +25,15 @@
 #define OP_GETTABUP 11u
 
 /* Tags of constants. */
-enum { TAG_NIL = 0, TAG_FALSE = 1, TAG_TRUE = 17, TAG_INT = 3, TAG_FLOAT = 19, TAG_SHORT = 4, TAG_LONG = 20 };
+enum {
+  TAG_NIL = 0,
+  TAG_FALSE = 1,
+  TAG_TRUE = 17,
+  TAG_INT = 3,
+  TAG_FLOAT = 19,
+  TAG_SHORT = 4,
+  TAG_LONG = 20
+};
 
 #define MAX_UPVALUES 256
 /* How deep Lua's own parser lets functions nest. */

@@ -90,7 +90,8 @@ static int encode_members(struct encoder *e, int slot, int description) {
 static int encode_unregistered(struct encoder *e, int slot) {
   int done = mp_encode_held(e, slot);
   if (done == 0)
-    mp_encode_refuse(e, "a table whose metatable is not registered (register_class) cannot be sent");
+    mp_encode_refuse(e,
+                     "a table whose metatable is not registered (register_class) cannot be sent");
   return done > 0;
 }
 

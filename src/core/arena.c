@@ -25,7 +25,7 @@ static uint64_t arena_page(void) {
 
 void mp_arena_choose(struct mp_arena_options *o) {
   uint64_t ram = UINT64_C(1) << 30;
-  if (o->size == 0 || o->limit == 0) (void)mp_os_ram(&ram); /* unknown: a small machine is assumed */
+  if (o->size == 0 || o->limit == 0) (void)mp_os_ram(&ram); /* unknown: a small machine */
   if (o->limit == 0) o->limit = ram / 2;
   if (o->size == 0) o->size = ram < ARENA_SIZE_MAX / 4 ? ram * 4 : ARENA_SIZE_MAX;
   if (o->size > ARENA_SIZE_MAX) o->size = ARENA_SIZE_MAX;

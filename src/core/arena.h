@@ -55,8 +55,8 @@ static inline size_t mp_arena_region_bytes(const struct mp_arena *a, enum mp_reg
 /* Fills in the sizes that are 0. */
 void mp_arena_choose(struct mp_arena_options *o);
 
-/* Makes an arena; the sizes are chosen. The regions' address space is there, their memory is not: a layer commits
-** what it is about to touch. -ENOMEM, -EMFILE, -EINVAL. */
+/* Makes an arena; the sizes are chosen. The regions' address space is there, their memory is not: a
+** layer commits what it is about to touch. -ENOMEM, -EMFILE, -EINVAL. */
 MP_MUST_USE int mp_arena_create(const struct mp_arena_options *o, struct mp_arena *out);
 
 /* Maps the arena behind fd, which is duplicated. MP_FOREIGN: no arena, another layout or

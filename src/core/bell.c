@@ -156,8 +156,8 @@ static bool park_expect_none(struct mp_context *c, struct mp_park *p) {
 }
 
 /* The socket is not kept: a process that puts something into a queue now and then needs no
-** descriptor for it, and who was rung is rung again only after it has looked. False: one could not be
-** rung for want of memory; it is struck out here and stays armed. */
+** descriptor for it, and who was rung is rung again only after it has looked. False: one could not
+** be rung for want of memory; it is struck out here and stays armed. */
 static bool rings_send(struct ring *ring, uint32_t n) {
   int sender;
   bool all = true;

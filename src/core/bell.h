@@ -31,8 +31,8 @@ extern const struct mp_waitable *const mp_waitables[MP_KINDS];
 MP_MUST_USE int mp_bell_hang(struct mp_handle *h, int *fd);
 
 /* mp_fileno, in multiprocessing.h, is the descriptor for others' loops, with a timer beside the
-** bell. mp_ready, also there, is mp_bell_look: is the object ready? And sees to it that the bell, if
-** there is one, says so. False for kinds that cannot be waited for. */
+** bell. mp_ready, also there, is mp_bell_look: is the object ready? And sees to it that the bell,
+** if there is one, says so. False for kinds that cannot be waited for. */
 bool mp_bell_look(struct mp_handle *h);
 
 /* After an operation that took something: the bell follows. */

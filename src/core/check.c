@@ -178,7 +178,8 @@ static const char *walk_all(struct mp_walk *w) {
   if (wrong == NULL) wrong = mp_proctab_check(c);
   if (wrong == NULL) wrong = mp_heap_check(c, walk_add, w);
   uint32_t high = w32_get(&mp_proctab(&c->arena)->high);
-  for (uint32_t i = 0; wrong == NULL && i < high; i++) wrong = walk_slot(w, mp_slot_at(&c->arena, i));
+  for (uint32_t i = 0; wrong == NULL && i < high; i++)
+    wrong = walk_slot(w, mp_slot_at(&c->arena, i));
   if (wrong == NULL) wrong = mp_object_each(c, walk_object, w);
   if (wrong == NULL) wrong = mp_object_each(c, count_object, w);
   for (size_t i = 0; wrong == NULL && i < w->room; i++)

@@ -1,16 +1,16 @@
 /*
 ** Condition: a line of participants, each asleep on its own slot's bell, in front of a lock.
 **
-** Structure: the line runs through the slots (`ahead`, `behind`), first come first; each place has a
-** number, `turn`, that only grows. `notified` is the greatest turn that was notified: those up to it
-** are the front of the line, the others wait. A participant in the line has held = 1. The lock, of
-** either kind, is an object of its own that the condition mentions.
+** Structure: the line runs through the slots (`ahead`, `behind`), first come first; each place has
+** a number, `turn`, that only grows. `notified` is the greatest turn that was notified: those up to
+** it are the front of the line, the others wait. A participant in the line has held = 1. The lock,
+** of either kind, is an object of its own that the condition mentions.
 ** Lock: object.lock for line, turns and `notified`; the users' lock is never taken under it.
 ** Invariant: turns grow along the line; who is in it has a live handle entry with held = 1.
 ** A notification is one store of `notified`, so it is made for all of its n or for none. A waiter
 ** leaves the line when it has its lock back, and learns then whether it was notified.
-** Death: of a waiter: the cleaner takes it out of the line, and what it was notified of it passes on
-** to the first that still waits. Of a notifier between the store and the wake: a capped nap.
+** Death: of a waiter: the cleaner takes it out of the line, and what it was notified of it passes
+** on to the first that still waits. Of a notifier between the store and the wake: a capped nap.
 */
 #include <errno.h>
 
@@ -225,7 +225,8 @@ unsigned mp_condition_waiting(mp_condition *h) {
   struct condition *n = condition_of(h);
   unsigned count = 0;
   mp_mutex_lock(c, &n->object.lock);
-  for (struct mp_slot *s = first_waiting(c, n); s != NULL; s = place(c, w32_get(&s->behind))) count++;
+  for (struct mp_slot *s = first_waiting(c, n); s != NULL; s = place(c, w32_get(&s->behind)))
+    count++;
   mp_mutex_unlock(c, &n->object.lock);
   return count;
 }

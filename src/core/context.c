@@ -23,8 +23,8 @@
 
 #define SCAN_EVERY INT64_C(100000000) /* 100 ms */
 
-/* private; this process's session. The first context is part of it: a fork copies each page that parent or
-** child writes, and these are written by every fork. */
+/* private; this process's session. The first context is part of it: a fork copies each page that
+** parent or child writes, and these are written by every fork. */
 static struct {
   pthread_mutex_t lock;
   struct mp_arena arena;
@@ -53,8 +53,8 @@ static void slot_clean(struct mp_context *c, uint32_t index) {
   mp_object_reap(c);
 }
 
-/* All that we have. Others may have left dying objects to us in the end, and what these were made of
-** is in our magazines. */
+/* All that we have. Others may have left dying objects to us in the end, and what these were made
+** of is in our magazines. */
 static void slot_empty(struct mp_context *c) {
   slot_clean(c, mp_tag_index(c->tag));
   mp_heap_flush(c);
@@ -100,7 +100,8 @@ void mp_context_collect(struct mp_context *c, uint32_t tag, uint32_t *ended) {
   else
     w32_put(&s->ended, *ended); /* for those whom the child's death concerns */
   w32_put(&s->parent, 0); /* whoever cleans it from now on may free it */
-  /* It has ended: that is known, and to look for its pid could find a stranger that has it by now. */
+  /* It has ended: that is known, and to look for its pid could find a stranger that has it by
+  ** now. */
   mp_slot_abandon(c, index);
   (void)slot_bury(c, index);
 }
@@ -119,9 +120,9 @@ void mp_context_each(void (*visit)(struct mp_context *c)) {
     if (mp_context_valid(c)) visit(c);
 }
 
-/* The start times of tracked children, which a fork leaves out: to read them would take a tenth of the
-** time that a short child lives. Until its parent reaps it, a child's pid is its own, so the parent can
-** make up for it whenever it looks after the dead; and so can the child. */
+/* The start times of tracked children, which a fork leaves out: to read them would take a tenth of
+** the time that a short child lives. Until its parent reaps it, a child's pid is its own, so the
+** parent can make up for it whenever it looks after the dead; and so can the child. */
 static void start_note(struct mp_context *c, uint32_t index) {
   const struct mp_slot *s = mp_slot_at(&c->arena, index);
   if (w64_get(&s->start) != 0 || mp_slot_state_of(w64_get(&s->who)) != MP_SLOT_LIVE) return;
@@ -135,7 +136,8 @@ void mp_context_tend(struct mp_context *c, bool now) {
   if (!now && (time - seen < SCAN_EVERY || !w64_cas(last, &seen, time))) return;
   uint32_t high = w32_get(&mp_proctab(&c->arena)->high);
   for (uint32_t i = 0; i < high; i++) {
-    if (mp_slot_at(&c->arena, i) == c->slot || w64_get(&mp_slot_at(&c->arena, i)->who) == 0) continue;
+    if (mp_slot_at(&c->arena, i) == c->slot || w64_get(&mp_slot_at(&c->arena, i)->who) == 0)
+      continue;
     start_note(c, i);
     (void)slot_bury(c, i);
   }

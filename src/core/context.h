@@ -34,8 +34,8 @@ MP_MUST_USE int mp_context_fork(struct mp_context *c, bool tracked, int *pid, ui
 /* Cleans up after the participant `tag` if it is dead. True when nothing of it is left. */
 bool mp_context_bury(struct mp_context *c, uint32_t tag);
 
-/* Buries a tracked child and frees its slot. *ended: how it ended (mp_slot_ended_word), if the caller
-** knows, or 0; afterwards what the child itself said, or 0. */
+/* Buries a tracked child and frees its slot. *ended: how it ended (mp_slot_ended_word), if the
+** caller knows, or 0; afterwards what the child itself said, or 0. */
 void mp_context_collect(struct mp_context *c, uint32_t tag, uint32_t *ended);
 
 /* The last act of a process: stores the status for whoever collects it, gives up all that the

@@ -1,8 +1,8 @@
 /*
 ** Event: a flag, and how often it was set.
 **
-** Structure: `state` is the number of times the event was set * 2, plus 1 while it is set; who waits
-** sleeps in `park`. Lock: none; set and clear are one compare-and-swap each.
+** Structure: `state` is the number of times the event was set * 2, plus 1 while it is set; who
+** waits sleeps in `park`. Lock: none; set and clear are one compare-and-swap each.
 ** Invariant: the number grows with each set of a clear event, so that a waiter which finds another
 ** number than at its start knows that the event was set meanwhile, even if it is clear again.
 ** Death: of a waiter: nothing is left. Of a setter between the swap and the wake: a capped nap.

@@ -3,9 +3,9 @@
 ** memory for itself.
 **
 ** Structure: entries {reference, held} in the slot and in a chain of blocks behind it; the private
-** book finds a handle by its object's reference and an entry by its index; the handles stand in sheets. A child made by fork
-** gets a copy of the list, entry for entry, so that its handles keep their indices.
-** Lock: registry.lock for entries' references and the chain; `held` is the kind's.
+** book finds a handle by its object's reference and an entry by its index; the handles stand in
+** sheets. A child made by fork gets a copy of the list, entry for entry, so that its handles keep
+** their indices. Lock: registry.lock for entries' references and the chain; `held` is the kind's.
 ** Invariant: an entry with a reference counts as one of that object's holders.
 ** Death: mp_handles_clean walks the entries: what was held goes back by the kind's owner_died,
 ** then entry and count go in one transaction; at last the chain's blocks. A reserved slot whose

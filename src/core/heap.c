@@ -31,7 +31,8 @@ void mp_heap_set_keep(struct mp_context *c, size_t bytes) {
 int mp_heap_init(struct mp_context *c) {
   struct heap *h = heap_of(c);
   const struct mp_arena_header *a = mp_arena_head(&c->arena);
-  uint64_t end = w64_get(&a->region[MP_REGION_DATA].offset) + w64_get(&a->region[MP_REGION_DATA].bytes);
+  uint64_t end =
+      w64_get(&a->region[MP_REGION_DATA].offset) + w64_get(&a->region[MP_REGION_DATA].bytes);
   uint32_t spans = (uint32_t)((end - heap_data(c)) / MP_SPAN_BYTES);
   uint32_t ready = spans < 256 ? spans : 256;
   int r = mp_arena_commit(&c->arena, h, sizeof *h);
@@ -87,7 +88,8 @@ int mp_heap_reserve(struct mp_context *c, size_t bytes, enum mp_block_kind kind,
   else if (bytes > (size_t)w32_get(&heap_of(c)->spans) * MP_SPAN_BYTES)
     r = -ENOMEM;
   else
-    r = mp_heap_run_take(c, (uint32_t)(mp_round_up(bytes, MP_SPAN_BYTES) / MP_SPAN_BYTES), entry, kind);
+    r = mp_heap_run_take(c, (uint32_t)(mp_round_up(bytes, MP_SPAN_BYTES) / MP_SPAN_BYTES), entry,
+                         kind);
   if (r != 0) return r;
   c->pending |= 1u << k;
   *out = entry_block(entry);

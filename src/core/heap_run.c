@@ -6,8 +6,8 @@
 ** runs stand in bins by size, those with memory apart from bare ones; at the start the whole
 ** region is one bare run, so growing and re-using punched memory are the same thing.
 ** Lock: heap.lock, through transactions that commit by themselves. System calls happen outside
-** it, on a run that a participant owns: RUN|BARE is "about to get its memory" or "about to lose it".
-** Invariant: two free runs of the same sort never touch; `committed` counts the spans that are
+** it, on a run that a participant owns: RUN|BARE is "about to get its memory" or "about to lose
+** it". Invariant: two free runs of the same sort never touch; `committed` counts the spans that are
 ** not bare, RUN|BARE included; `free_spans` those of free runs with memory.
 ** Death: a run in hand stands in its owner's pending or doomed list; the cleaner frees it, and
 ** punches it if it is marked BARE (again, if it was done: that changes nothing).

@@ -128,14 +128,16 @@ static void small_put(struct mp_context *c, mp_ref block) {
   struct heap *h = heap_of(c);
   uint32_t span = span_of(c, block), size_class = span_value(span_at(c, span));
   struct small_span *s = small_at(c, span);
-  uint32_t n = (block - span_ref(c, span) - w32_get(&s->first)) / mp_heap_class_granules(size_class);
+  uint32_t n =
+      (block - span_ref(c, span) - w32_get(&s->first)) / mp_heap_class_granules(size_class);
   uint64_t used = w64_get(&s->used[n / 64]), bit = UINT64_C(1) << n % 64;
   MP_ASSERT((used & bit) != 0);
   uint32_t now_free = w32_get(&s->free) + 1;
   mp_tx_set64(c, &s->used[n / 64], used & ~bit);
   mp_tx_set32(c, &s->free, now_free);
   if (now_free == 1) mp_heap_list_push(c, &h->partial[size_class], span);
-  bool alone = w32_get(&h->partial[size_class]) == span + 1 && w32_get(&span_at(c, span)->next) == 0;
+  bool alone =
+      w32_get(&h->partial[size_class]) == span + 1 && w32_get(&span_at(c, span)->next) == 0;
   if (now_free < w32_get(&s->count) || alone) return;
   mp_heap_list_remove(c, &h->partial[size_class], span);
   mp_heap_run_put(c, span, 1, false);
@@ -175,14 +177,16 @@ void mp_heap_small_return(struct mp_context *c, mp_ref block, mp_w64 *entry) {
 const char *mp_heap_small_check(struct mp_context *c, uint32_t span) {
   const struct small_span *s = small_at(c, span);
   uint32_t size_class = span_value(span_at(c, span)), used = 0, count = w32_get(&s->count);
-  if (size_class >= MP_CLASSES || count != small_count(size_class)) return "heap: a small span's size is wrong";
+  if (size_class >= MP_CLASSES || count != small_count(size_class))
+    return "heap: a small span's size is wrong";
   for (uint32_t w = 0; w * 64 < count; w++)
     used += (uint32_t)__builtin_popcountll(w64_get(&s->used[w]));
   if (used + w32_get(&s->free) != count) return "heap: a small span's free blocks are miscounted";
   bool listed = false;
   for (uint32_t at = w32_get(&heap_of(c)->partial[size_class]); at != 0;
        at = w32_get(&span_at(c, at - 1)->next)) {
-    if (span_kind(span_at(c, at - 1)) != SPAN_SMALL) return "heap: a size_class lists no small span";
+    if (span_kind(span_at(c, at - 1)) != SPAN_SMALL)
+      return "heap: a size_class lists no small span";
     listed = listed || at == span + 1;
   }
   return listed == (w32_get(&s->free) > 0) ? NULL : "heap: a size_class lists the wrong spans";

@@ -79,7 +79,8 @@ void mp_mutex_lock_slow(struct mp_context *c, mp_mutex *m) {
       continue;
     }
     if (!(seen & MP_MUTEX_WAITERS) && !w32_cas(&m->word, &seen, seen | MP_MUTEX_WAITERS)) continue;
-    int r = mp_os_futex_wait(&m->word.v_, seen | MP_MUTEX_WAITERS, mp_clock_now() + mp_clock_nap(nap++));
+    int r = mp_os_futex_wait(&m->word.v_, seen | MP_MUTEX_WAITERS,
+                             mp_clock_now() + mp_clock_nap(nap++));
     if (mutex_try(c, m, MP_MUTEX_WAITERS)) return;
     if (r == 0) continue;
     mutex_rescue(c, m); /* after a signal too: they may come faster than the cap */

@@ -6,8 +6,8 @@
 ** would not look again within the cap). A participant holds at most one, and names it in
 ** slot.want before it tries, so that a cleaner finds the one that a dead participant held.
 ** mp_mutex_lock cannot fail: a dead holder's change is undone and the mutex taken over; a
-** stopped holder is waited for, unless somebody ends it (context->stuck; pool_supervisor.c). Sections
-** are short: no system call, no Lua, no allocation.
+** stopped holder is waited for, unless somebody ends it (context->stuck; pool_supervisor.c).
+** Sections are short: no system call, no Lua, no allocation.
 */
 #ifndef MP_MUTEX_H
 #define MP_MUTEX_H

@@ -120,8 +120,8 @@ int mp_os_fork(void);
 int mp_os_self_start(uint64_t *ticks);
 int mp_os_start_of(int32_t pid, uint64_t *ticks);
 
-/* How a process ended that nobody has reaped yet: exit code, or -signal. -ESRCH: it runs, is reaped,
-** or another process has the pid by now. */
+/* How a process ended that nobody has reaped yet: exit code, or -signal. -ESRCH: it runs, is
+** reaped, or another process has the pid by now. */
 int mp_os_zombie_status(int32_t pid, uint64_t start, int *status);
 
 /* 1 if the process of that pid and start time has ended: all its threads, reaped or not; 0 if it
@@ -129,7 +129,8 @@ int mp_os_zombie_status(int32_t pid, uint64_t start, int *status);
 ** 0: to take a dead one for living costs time, the reverse costs memory. Never an error. */
 int mp_os_process_gone(int32_t pid, uint64_t start);
 
-/* A number for the pid namespace of the caller: pids can be compared only within one. 0: unknown. */
+/* A number for the pid namespace of the caller: pids can be compared only within one. 0:
+** unknown. */
 int mp_os_pidns(uint64_t *id);
 
 /* A descriptor that stands for the process and becomes readable when it has ended. -ENOSYS: absent,
@@ -148,8 +149,8 @@ int mp_os_signal_process(int32_t pid, int pidfd, int sig);
 ** else has reaped it. pidfd may be -1. */
 int mp_os_wait_child(int32_t pid, int pidfd, int nohang, int *status);
 
-/* Is this child of ours stopped now, by a signal? 0 also where it is not ours, or reaped. What a debugger
-** holds is not stopped in this sense. */
+/* Is this child of ours stopped now, by a signal? 0 also where it is not ours, or reaped. What a
+** debugger holds is not stopped in this sense. */
 int mp_os_child_stopped(int32_t pid);
 
 /* A descriptor that is readable when a child has been stopped, continued or has ended, until it is
@@ -166,8 +167,8 @@ int mp_os_parent_death_signal(int sig);
 /* How many threads this process has; 0: unknown. */
 int mp_os_threads(void);
 
-/* Bytes of memory that a process (0: this one) has in use, without what it shares with others by design
-** (files, shared memory). -ENOENT: no such process, or no /proc. */
+/* Bytes of memory that a process (0: this one) has in use, without what it shares with others by
+** design (files, shared memory). -ENOENT: no such process, or no /proc. */
 int mp_os_memory_used(int32_t pid, uint64_t *bytes);
 
 /* The file that this process runs, as an absolute path. -ENAMETOOLONG; -ENOENT: no /proc. */
@@ -184,9 +185,10 @@ struct mp_os_mask {
 void mp_os_signals_block(struct mp_os_mask *before);
 void mp_os_signals_restore(const struct mp_os_mask *before);
 
-/* For a child: every handler goes, what is ignored stays ignored (but for SIGCHLD, so that the child
-** can wait for children of its own), SIGINT gets this handler unless it is ignored or the handler
-** NULL, and nothing is blocked any more. System calls that the handler interrupts end with -EINTR. */
+/* For a child: every handler goes, what is ignored stays ignored (but for SIGCHLD, so that the
+** child can wait for children of its own), SIGINT gets this handler unless it is ignored or the
+** handler NULL, and nothing is blocked any more. System calls that the handler interrupts end with
+** -EINTR. */
 void mp_os_signals_reset(void (*interrupt)(int));
 void mp_os_signal_reset(int sig); /* the same for one signal, without handler and mask */
 
@@ -201,8 +203,8 @@ int mp_os_stdin_state(void);
 /* Is that descriptor a terminal? */
 int mp_os_is_terminal(int fd);
 
-/* fflush(NULL), which costs a fork's parent and child some page faults; not called where it is known
-** that no stream has anything to write. */
+/* fflush(NULL), which costs a fork's parent and child some page faults; not called where it is
+** known that no stream has anything to write. */
 void mp_os_flush(void);
 
 /* Is there buffered output on one of the standard streams? */
@@ -237,7 +239,8 @@ int mp_os_close(int fd);
 ** and never before it, -EINTR. */
 int mp_os_poll(struct pollfd *fds, size_t n, mp_deadline until);
 
-/* Waits until fd is readable or its other end is gone: 1; 0 at the deadline; -EINTR. fd -1: sleeps. */
+/* Waits until fd is readable or its other end is gone: 1; 0 at the deadline; -EINTR. fd -1:
+** sleeps. */
 int mp_os_wait_readable(int fd, mp_deadline until);
 
 int mp_os_dup(int fd, int *copy);                  /* a second descriptor for the same thing */

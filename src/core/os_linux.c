@@ -79,8 +79,8 @@ int mp_os_memfd(const char *name, uint64_t size, int *fd) {
 
 #define COMMIT_LEAST 65536u   /* small enough to be done between two signals of any real timer */
 
-/* On older kernels any signal undoes what the interrupted fallocate has done so far, so that under a
-** fast timer a large piece would never be done: each interruption halves the piece. */
+/* On older kernels any signal undoes what the interrupted fallocate has done so far, so that under
+** a fast timer a large piece would never be done: each interruption halves the piece. */
 int mp_os_commit(int fd, uint64_t offset, uint64_t length) {
   uint64_t piece = length;
   while (length > 0) {
@@ -113,7 +113,8 @@ static void *map_at(uintptr_t wish, int fd, size_t size) {
   return mmap((void *)wish, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 }
 
-/* A fault of a child brings the pages of an aligned window with it; so the first ones begin with one. */
+/* A fault of a child brings the pages of an aligned window with it; so the first ones begin with
+** one. */
 static void *map_aligned(int fd, size_t size) {
   void *at = map_at(0, fd, size);
   uintptr_t found = (uintptr_t)at;

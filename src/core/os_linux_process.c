@@ -285,8 +285,8 @@ int mp_os_threads(void) {
 #ifdef __GLIBC__
 extern FILE *_IO_list_all __attribute__((weak)); /* all open streams; glibc's, by its ABI */
 
-/* What fflush would look at, without its locks: they are not needed while there is one thread. A wide
-** stream keeps its text elsewhere. */
+/* What fflush would look at, without its locks: they are not needed while there is one thread. A
+** wide stream keeps its text elsewhere. */
 static bool output_waits(void) {
   if (&_IO_list_all == NULL || !single_threaded()) return true;
   for (const FILE *f = _IO_list_all; f != NULL; f = f->_chain)

@@ -55,8 +55,8 @@ static inline void mp_park_wake(struct mp_context *c, struct mp_park *p, uint32_
 }
 
 /* Reads `word` again and again for a few microseconds, longer where that was found to help: true as
-** soon as it is not `seen`. Not on one processor. Before a first mp_park_wait, which learns from what
-** became of it. */
+** soon as it is not `seen`. Not on one processor. Before a first mp_park_wait, which learns from
+** what became of it. */
 bool mp_park_spin32(struct mp_context *c, const mp_w32 *word, uint32_t seen);
 bool mp_park_spin64(struct mp_context *c, const mp_w64 *word, uint64_t seen);
 

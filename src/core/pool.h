@@ -28,8 +28,8 @@ enum mp_item_kind {
 struct mp_pool_options {
   uint32_t workers;            /* at least 1 */
   uint32_t tasks_per_worker;   /* a worker ends after so many; 0: no limit */
-  uint64_t memory_per_worker;  /* bytes of resident memory; a worker above it is replaced, and killed if
-                               ** it runs a task; 0: no limit */
+  uint64_t memory_per_worker;  /* bytes of resident memory; a worker above it is replaced, and
+                               ** killed if it runs a task; 0: no limit */
 };
 
 /* One task to submit. */
@@ -68,8 +68,8 @@ struct mp_pool_result {
 MP_MUST_USE int mp_pool_collect(struct mp_handle *pool, mp_deadline until,
                                 struct mp_pool_result *out);
 
-/* The same for a creator that needs many: while it sleeps it is woken when so many more are over, or
-** none is left to wait for, and not by each. */
+/* The same for a creator that needs many: while it sleeps it is woken when so many more are over,
+** or none is left to wait for, and not by each. */
 MP_MUST_USE int mp_pool_collect_many(struct mp_handle *pool, uint32_t many, mp_deadline until,
                                      struct mp_pool_result *out);
 
@@ -110,8 +110,8 @@ void mp_pool_close(struct mp_handle *pool);
 void mp_pool_terminate(struct mp_handle *pool);
 /* The creator is done with the pool: terminates it and gives up the handle. Never waits. */
 void mp_pool_leave(struct mp_handle *pool);
-/* The creator ends: closes the pool, whose tasks are done still; but if Ctrl-C came since the last one
-** was submitted, the supervisor terminates it. Never waits. */
+/* The creator ends: closes the pool, whose tasks are done still; but if Ctrl-C came since the last
+** one was submitted, the supervisor terminates it. Never waits. */
 void mp_pool_part(struct mp_handle *pool);
 /* The supervisor gives up: no worker can be started. */
 void mp_pool_break(struct mp_handle *pool);
@@ -124,7 +124,8 @@ struct mp_pool_stats {
 };
 struct mp_pool_stats mp_pool_stats(struct mp_handle *pool);
 
-/* What the initializer of a worker raised, as a view that lasts as long as the pool; false: nothing.
+/* What the initializer of a worker raised, as a view that lasts as long as the pool; false:
+** nothing.
 */
 bool mp_pool_initializer_error(struct mp_handle *pool, struct mp_parcel *out);
 
@@ -189,8 +190,8 @@ MP_MUST_USE int mp_supervisor_start(struct mp_handle *pool, struct mp_supervisor
 ** a task with a time limit runs. Never waits. */
 void mp_supervisor_notify(const struct mp_supervisor *s);
 
-/* From now on the creator's end is mp_pool_part, and waits for the tasks, instead of terminating the
-** pool. `s` stays where it is until it is closed. */
+/* From now on the creator's end is mp_pool_part, and waits for the tasks, instead of terminating
+** the pool. `s` stays where it is until it is closed. */
 void mp_supervisor_finishes(struct mp_supervisor *s);
 
 /* Waits until supervisor and workers have ended. MP_TIMEOUT, MP_INTERRUPTED. */

@@ -1,11 +1,11 @@
 /*
 ** A pool's functions: bytes that many tasks refer to by a number.
 **
-** Structure: a chain of blocks of references to messages, the newest first; numbers count up and are
-** never used again, so a number tells its block. Lock: the pool's. Invariant: `used` of all blocks
-** add up to function_count; a reference may be gone, when the creator has dropped its function.
-** Death: a function becomes real in one transaction; dropping it is one too, with its message
-** doomed. The creator drops only what no task refers to, so no worker reads it then.
+** Structure: a chain of blocks of references to messages, the newest first; numbers count up and
+** are never used again, so a number tells its block. Lock: the pool's. Invariant: `used` of all
+** blocks add up to function_count; a reference may be gone, when the creator has dropped its
+** function. Death: a function becomes real in one transaction; dropping it is one too, with its
+** message doomed. The creator drops only what no task refers to, so no worker reads it then.
 */
 #include "pool_layout.h"
 
@@ -54,7 +54,8 @@ int mp_pool_function_add(struct mp_handle *pool, const struct mp_parcel *functio
   return 0;
 }
 
-/* Under the pool's lock: where the function's message is named; NULL: there never was such a one. */
+/* Under the pool's lock: where the function's message is named; NULL: there never was such a
+** one. */
 static mp_w32 *function_find(struct mp_context *c, const struct pool *p, uint32_t number) {
   uint32_t last = w32_get(&p->function_count);
   mp_ref ref = w32_get(&p->functions);
@@ -129,6 +130,7 @@ const char *mp_pool_functions_check(struct mp_context *c, const struct pool *p,
       if (w32_get(&b->message[i]) != MP_NONE) wrong = mp_walk_message(w, w32_get(&b->message[i]));
     ref = w32_get(&b->next);
   }
-  if (wrong == NULL && count > w32_get(&p->function_count)) wrong = "pool: functions are miscounted";
+  if (wrong == NULL && count > w32_get(&p->function_count))
+    wrong = "pool: functions are miscounted";
   return wrong;
 }

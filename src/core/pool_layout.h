@@ -74,14 +74,14 @@ struct pool {
   mp_w32 collected;                  /* taken out of `over`, being read by the creator */
   mp_w32 waiting_count, running_count, worker_count;
   mp_w64 done, failed, lost, restarted;
-  mp_w64 enough;                     /* atomic; the creator sleeps until `done` is as much; 0: until a
-                                     ** task is over. Written by the creator */
+  mp_w64 enough;                     /* atomic; the creator sleeps until `done` is as much; 0:
+                                     ** until a task is over. Written by the creator */
   mp_w32 functions, function_count;  /* chain of function_blocks; number of the last function */
   mp_w32 initializer_error;          /* message, or none */
   mp_w32 unready;                    /* atomic: workers started since the last one came up */
   mp_w32 supervisor;                 /* tag */
-  mp_w32 measured;                   /* atomic; the supervisor looks at the workers' memory from time to
-                                     ** time: whoever takes a task need not tell it */
+  mp_w32 measured;                   /* atomic; the supervisor looks at the workers' memory from
+                                     ** time to time: whoever takes a task need not tell it */
   mp_w32 lookout;                    /* atomic; tag of the worker that watches the line, or 0 */
   mp_w32 parting;                    /* its creator ends: set once, by that one, without the lock */
   struct mp_park work;    /* workers wait for tasks */

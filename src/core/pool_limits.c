@@ -39,8 +39,8 @@ static int32_t seat_stopped(const struct watch *w, uint32_t i) {
 }
 
 /* A worker that is stopped where others have to wait for it is killed, if it stays so; then it is
-** cleaned up after as any dead one. One that is stopped anywhere else is left alone. Takes no mutex:
-** this is called while we wait for one, too. */
+** cleaned up after as any dead one. One that is stopped anywhere else is left alone. Takes no
+** mutex: this is called while we wait for one, too. */
 static void seat_release(struct watch *w, uint32_t i, int64_t now) {
   int32_t pid = seat_stopped(w, i);
   if (pid == 0 || !mp_mutex_detains(w->c, pid))
@@ -157,8 +157,9 @@ static void memory_rest(struct watch *w) {
   if (busy > 0 || w32_get(&p->running_count) > 0) w->wake_up = mp_clock_cap(w->wake_up, MEASURE_NS);
 }
 
-/* That memory grows is no event to wait for: while tasks run, it is measured now and then. An item is
-** to blame only if it runs on: a worker that is too large after a short one is replaced without harm. */
+/* That memory grows is no event to wait for: while tasks run, it is measured now and then. An item
+** is to blame only if it runs on: a worker that is too large after a short one is replaced without
+** harm. */
 void mp_watch_memory(struct watch *w) {
   if (w64_get(&pool_of(w->pool)->memory_per_worker) == 0) return;
   int64_t now = mp_clock_now();

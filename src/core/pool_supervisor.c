@@ -8,8 +8,8 @@
 ** group, and it notes how many tasks there had been: what it means is the creator's to decide, but
 ** one that ends after it, without having given work again, is not kept waiting for what is left.
 ** Whom it kills, and when, is pool_limits.c.
-** Lock: the pool's, to read the last task's number. Invariant: each seat is empty or has one worker; a
-** worker that is not up after many starts means that none can be, and the pool is broken.
+** Lock: the pool's, to read the last task's number. Invariant: each seat is empty or has one
+** worker; a worker that is not up after many starts means that none can be, and the pool is broken.
 ** Death: held = HELD_SUPERVISOR in its handle entry tells whoever cleans up that the pool is
 ** broken; its workers have died with it. Each worker's death is cleaned up here at once: its task
 ** is settled or goes back in line (pool_work.c).
@@ -25,7 +25,7 @@
 
 #define TERMINATE_NS INT64_C(2000000000) /* from SIGTERM to SIGKILL */
 #define RETRY_NS INT64_C(100000000)      /* after a fork that failed */
-#define UNREADY_MORE 3u                  /* starts that may fail in a row, beside two for each seat */
+#define UNREADY_MORE 3u                  /* starts that may fail in a row, beside two a seat */
 
 static uint32_t seats_taken(const struct watch *w) {
   uint32_t n = 0;

@@ -209,7 +209,8 @@ static const char *area_check(struct mp_context *c, struct item_area *a, struct 
   if (area_bytes(a) > w32_get(&a->room)) return "pool: an area is overfull";
   for (uint32_t at = 0; wrong == NULL && at < area_bytes(a); items++) {
     const mp_w32 *message = item_message(a, &at);
-    if (message != NULL && w32_get(message) != MP_NONE) wrong = mp_walk_message(w, w32_get(message));
+    if (message != NULL && w32_get(message) != MP_NONE)
+      wrong = mp_walk_message(w, w32_get(message));
   }
   if (wrong == NULL && items != area_items(a)) wrong = "pool: an area's items are miscounted";
   return wrong;

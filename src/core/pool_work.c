@@ -6,8 +6,8 @@
 ** store to area.used and no lock. Invariant: `held` of a worker's handle entry names the task in
 ** its hands, and task.worker names the worker, both in the transactions that move the task.
 ** Death: owner_died finds the task by `held`: items that are settled count, the one being run is
-** ended as lost (or timed out, or cancelled, or too large) or run again if it has retries left, and the rest goes
-** back to the front of the line.
+** ended as lost (or timed out, or cancelled, or too large) or run again if it has retries left, and
+** the rest goes back to the front of the line.
 */
 #include <errno.h>
 
@@ -60,8 +60,8 @@ static void work_open(struct mp_handle *h, mp_ref ref, struct mp_work *out) {
   out->notifies = out->timed || work_unmeasured(pool_of(h));
 }
 
-/* Watches the line for a moment, one worker at a time: as long as it does, nobody else has to be woken
-** for a task. Whoever takes one calls the next worker if there are more. */
+/* Watches the line for a moment, one worker at a time: as long as it does, nobody else has to be
+** woken for a task. Whoever takes one calls the next worker if there are more. */
 static bool work_watch(struct mp_context *c, struct pool *p) {
   uint32_t nobody = 0;
   if (!w32_cas(&p->lookout, &nobody, c->tag)) return false;
@@ -177,7 +177,8 @@ static void work_end(struct mp_context *c, struct pool *p, mp_ref ref) {
   if (w32_get(&t->failures) != 0) mp_tx_set64(c, &p->failed, w64_get(&p->failed) + 1);
 }
 
-/* In a section: what `enough` has to be for the creator to be woken. With the last task it always is. */
+/* In a section: what `enough` has to be for the creator to be woken. With the last task it always
+** is. */
 static uint64_t work_count(const struct pool *p) {
   bool last = w32_get(&p->running_count) == 0 && w32_get(&p->todo) == MP_NONE;
   return last ? UINT64_MAX : w64_get(&p->done);

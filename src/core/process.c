@@ -6,8 +6,8 @@
 ** until its parent has collected it.
 ** Lock: none; a context is used by one thread at a time. Nothing here is shared but the slot's word
 ** `ended`, written once by the child itself.
-** Invariant: we wait for this pid alone, never for -1, and handle no SIGCHLD. Until we have seen its
-** end, a pidfd keeps a signal from reaching a stranger with the same pid.
+** Invariant: we wait for this pid alone, never for -1, and handle no SIGCHLD. Until we have seen
+** its end, a pidfd keeps a signal from reaching a stranger with the same pid.
 ** Death: a child's end makes its pidfd readable, whatever it was doing; its slot tells what has to
 ** be cleaned, and its status where the host was faster to reap it. A parent that dies leaves its
 ** children to init; daemons are on a leash (process_leash.c). A fork's records of its parent's
@@ -268,7 +268,7 @@ static void child_settle(struct mp_context *c, const struct birth *b) {
   if (o->born != NULL) o->born(o->arg);
   self.alone = false;
   if (b->alone) return;
-  (void)mp_os_stdin_null(b->stdin_state); /* no null device here: then it reads what its parent reads */
+  (void)mp_os_stdin_null(b->stdin_state); /* no null device: then it reads what its parent reads */
   mp_os_signals_reset(o->interrupt);
 }
 

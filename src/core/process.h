@@ -22,7 +22,8 @@ struct mp_process {
   bool known;    /* status is true; else nobody knows it */
   bool kept;     /* the user has a handle */
   bool lent;     /* the user has asked for fd: it stays open until the handle is closed */
-  /* if set: what its parent does at its own end, instead of terminating it, before it waits for it */
+  /* if set: what its parent does at its own end, instead of terminating it, before it waits for
+  ** it */
   void (*farewell)(void *arg);
   void *farewell_arg;
 };
@@ -34,12 +35,13 @@ void mp_process_leash(int32_t parent, bool by_main_thread);
 /* Waits for the end without looking at the interruption hook. 0, MP_TIMEOUT, -ECHILD. */
 int mp_process_wait_quietly(struct mp_process *p, mp_deadline until);
 
-/* This process was forked by somebody who did it for `pid` and ends with it: from now on that one is
-** who has started it, and the processes that it starts end with it, daemons or not. */
+/* This process was forked by somebody who did it for `pid` and ends with it: from now on that one
+** is who has started it, and the processes that it starts end with it, daemons or not. */
 void mp_process_started_by(int32_t pid);
 
-/* From now on this process runs nothing of its host's: its signals and its standard input stay as its
-** start has left them, so its children need not look at theirs, and have its handler of SIGINT. */
+/* From now on this process runs nothing of its host's: its signals and its standard input stay as
+** its start has left them, so its children need not look at theirs, and have its handler of
+** SIGINT. */
 void mp_process_runs_no_host(void);
 
 /* Records of children of another process, this one's parent, go out of the list. */

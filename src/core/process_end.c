@@ -1,6 +1,6 @@
 /*
-** The end of a process that has children: those with a farewell (executors' supervisors) are told to
-** finish and waited for, then daemons are terminated, and the others are waited for.
+** The end of a process that has children: those with a farewell (executors' supervisors) are told
+** to finish and waited for, then daemons are terminated, and the others are waited for.
 **
 ** Structure: nothing of its own; it walks the children of a context (process.c), and at exit those
 ** of each context that asked for it. Lock: none, as there. Invariant: nothing here runs code of the

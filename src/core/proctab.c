@@ -3,9 +3,10 @@
 **
 ** Structure: struct mp_proctab {high, deaths}, then MP_SLOTS slots; memory is committed when a
 ** slot is first used. Lock: none. `who` changes by compare-and-swap alone and carries the
-** process with the state, so a claimer that dies right after it claimed is known; the rest of a slot belongs to its participant while it lives, and to the one named
-** in `cleaner` afterwards. The last slot is lent: to a newcomer who finds the table full, and cleans up
-** from there before it is told so.
+** process with the state, so a claimer that dies right after it claimed is known; the rest of a
+** slot belongs to its participant while it lives, and to the one named in `cleaner` afterwards. The
+** last slot is lent: to a newcomer who finds the table full, and cleans up from there before it is
+** told so.
 ** Invariant: a free slot (who = 0) owns nothing: no block, no logged change, no handle.
 ** Death: at any point of claim, adoption or clean-up the slot is left with a dead `who` or a
 ** dead `cleaner`, and the next one who looks (mp_slot_take_over) goes on from there.
@@ -18,8 +19,9 @@
 #include "clock.h"
 #include "os.h"
 
-#define WHO_PROCESS UINT64_C(0xffffffff) /* in mp_slot.who: the pid; of a reserved slot its maker's tag */
-#define WHO_LIFE_SHIFT 32                /* the slot's life there, so that no two lives look alike */
+/* In mp_slot.who: the pid, or a reserved slot's maker's tag. */
+#define WHO_PROCESS UINT64_C(0xffffffff)
+#define WHO_LIFE_SHIFT 32 /* the slot's life there, so that no two lives look alike */
 #define WHO_STATE (UINT64_C(3) << 62)
 #define LAST (MP_SLOTS - 1)              /* the slot that is lent */
 #define LAST_NAP INT64_C(20000000)       /* ns; then the borrower may be dead */
@@ -57,8 +59,8 @@ void mp_slot_note_start(struct mp_context *c, uint32_t index, int32_t pid) {
   w64_put(&mp_slot_at(&c->arena, index)->start, start);
 }
 
-/* Claims slot `index` if it is free. What its last life left in the first line goes. A reserved slot
-** says from its first moment on who made it, and with that whether it is alive. */
+/* Claims slot `index` if it is free. What its last life left in the first line goes. A reserved
+** slot says from its first moment on who made it, and with that whether it is alive. */
 static bool slot_try(struct mp_context *c, uint32_t index, enum mp_slot_state state) {
   struct mp_slot *s = mp_slot_at(&c->arena, index);
   uint64_t nobody = 0;

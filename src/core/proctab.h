@@ -4,8 +4,8 @@
 ** A slot is one participant: a Lua state or a C context. One word, `who`, says in which process
 ** it lives and what state it is in, so that claiming a slot, saying who one is, adopting it and
 ** burying it are one compare-and-swap each. `start`, when it is known, tells a process from a later
-** one with its pid. It keeps in shared memory all that somebody else needs to clean up after it: the undo log
-** of the change in hand, the internal mutex it holds or wants, the blocks it owns, its
+** one with its pid. It keeps in shared memory all that somebody else needs to clean up after it:
+** the undo log of the change in hand, the internal mutex it holds or wants, the blocks it owns, its
 ** handles. A participant is dead when its process is (by pidfd; zombies are dead) or when it
 ** left. A slot goes FREE -> LIVE -> DEAD -> FREE, or FREE -> RESERVED (for a child about to be
 ** forked, and as alive as its parent) -> LIVE; whoever cleans has put its tag in `cleaner`.
@@ -16,7 +16,7 @@
 #include "arena.h"
 
 #define MP_SLOTS 4095u
-#define MP_PARTICIPANTS (MP_SLOTS - 1) /* who take part; the last slot is kept for mp_slot_claim_last */
+#define MP_PARTICIPANTS (MP_SLOTS - 1) /* the last slot is kept for mp_slot_claim_last */
 #define MP_LOG_MAX 48u      /* words that one transaction may change */
 #define MP_OWNED_MAX 8u     /* blocks that one operation may have reserved or doomed */
 #define MP_CLASSES 40u      /* size classes of the heap */
@@ -34,8 +34,8 @@
 #define MP_GENERATION_MASK UINT32_C(0x3ffff)
 
 /* The state is bits 62..63 of mp_slot.who, the slot's life bits 32..49, the pid the lower ones (its
-** maker's tag while it is reserved); a free slot's word is 0. So no two lives have the same word, even
-** if a pid comes back. */
+** maker's tag while it is reserved); a free slot's word is 0. So no two lives have the same word,
+** even if a pid comes back. */
 enum mp_slot_state { MP_SLOT_FREE, MP_SLOT_LIVE, MP_SLOT_DEAD, MP_SLOT_RESERVED };
 
 /* shared; one change to undo: `where` is the byte offset of a word * 2, plus 1 for 64 bits */
@@ -141,7 +141,7 @@ struct mp_context {
   struct mp_patience patience[2]; /* queue_wait.c: of waits for room, and for messages */
   struct mp_handles *handles;  /* object.c: the handles of this participant, private */
   uint32_t armings;            /* bell.c: how often it armed a bell */
-  uint32_t child;              /* context.c: 1 + slot reserved for a child, between prepare and end */
+  uint32_t child; /* context.c: 1 + slot reserved for a child, between prepare and end */
   bool tracks;                 /* context.c: that child's slot is to wait for mp_context_collect */
   struct mp_context *next; /* context.c: all contexts of this process */
   void *owner;             /* context.c: the thread whose fork() this context follows */
@@ -202,19 +202,20 @@ MP_MUST_USE int mp_proctab_init(const struct mp_arena *a);
 MP_MUST_USE int mp_slot_claim(struct mp_context *c, uint32_t *index);
 MP_MUST_USE int mp_slot_reserve(struct mp_context *c, uint32_t *index);
 
-/* Claims the last slot, which nobody keeps: for a newcomer to a full table, to clean up with; it waits
-** for another that does so. -EUSERS: one that did died, and is still to be cleaned up; -ENOMEM. */
+/* Claims the last slot, which nobody keeps: for a newcomer to a full table, to clean up with; it
+** waits for another that does so. -EUSERS: one that did died, and is still to be cleaned up;
+** -ENOMEM. */
 MP_MUST_USE int mp_slot_claim_last(struct mp_context *c);
 
 /* In a forked child: makes the slot that the parent reserved this process's own. MP_LOST when
 ** somebody judged it dead first (the parent died and was cleaned up). The start time is left to
-** mp_slot_note_start: by the child itself, or by a parent that tracks it, as the file to read costs a
-** child twice what it costs its parent. */
+** mp_slot_note_start: by the child itself, or by a parent that tracks it, as the file to read costs
+** a child twice what it costs its parent. */
 MP_MUST_USE int mp_slot_adopt(struct mp_context *c, uint32_t index);
 void mp_slot_note_start(struct mp_context *c, uint32_t index, int32_t pid);
 
-/* In the parent: makes the reserved slot its child's, if the child has not done so itself. Should it
-** die before it can, it is known to be dead. For children that nobody collects. */
+/* In the parent: makes the reserved slot its child's, if the child has not done so itself. Should
+** it die before it can, it is known to be dead. For children that nobody collects. */
 void mp_slot_give(struct mp_context *c, uint32_t tag, int32_t pid);
 
 /* Is the participant that `tag` names gone? Its slot may serve somebody else by now. Costs a

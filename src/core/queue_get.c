@@ -143,9 +143,9 @@ static int take_locked(struct mp_context *c, struct queue *q, struct take *t) {
   return 0;
 }
 
-/* n messages have gone: wakes as many producers who sleep, or, where bytes are counted, all of them:
-** a long message makes room for several. Those who doze only when a quarter is free, by any bound, or
-** nothing is left. */
+/* n messages have gone: wakes as many producers who sleep, or, where bytes are counted, all of
+** them: a long message makes room for several. Those who doze only when a quarter is free, by any
+** bound, or nothing is left. */
 static void wake_producers(struct mp_context *c, struct queue *q, const struct take *t) {
   bool bytes = w64_get(&q->max_bytes) != UINT64_MAX;
   queue_wake(c, &q->not_full, bytes ? UINT32_MAX : (uint32_t)t->got);

@@ -3,9 +3,9 @@
 **
 ** Structure: `value` is how many are there. A plain semaphore is that word alone. An accounted one
 ** (bounded, or with undo) also has a table of records {who, how many units, since when}, so that
-** the units of the dead come back; a participant's handle entry keeps the number of its record, plus
-** 1, in `held`. A unit that is given back by somebody without a record is taken off the oldest one.
-** Lock: a plain one needs none: one compare-and-swap; an accounted one's words are under
+** the units of the dead come back; a participant's handle entry keeps the number of its record,
+** plus 1, in `held`. A unit that is given back by somebody without a record is taken off the oldest
+** one. Lock: a plain one needs none: one compare-and-swap; an accounted one's words are under
 ** object.lock and change in one transaction.
 ** Invariant: of a bounded one, value + the units of all records = bound. A record belongs to `tag`
 ** only while it has units; `held` may name a record that is another's by now, the record decides.

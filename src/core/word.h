@@ -87,7 +87,8 @@ static inline void mp_compiler_fence(void) {
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 static inline void mp_full_fence(void) {
-#if defined(__SANITIZE_THREAD__) /* it knows no fences: a locked instruction on a word of nobody's */
+/* ThreadSanitizer knows no fences: a locked instruction on a word of nobody's. */
+#if defined(__SANITIZE_THREAD__)
   static uint32_t nobodys;
   (void)__atomic_add_fetch(&nobodys, 1, __ATOMIC_SEQ_CST);
 #else
