@@ -26,6 +26,14 @@ local makers = {
 
 for name, make in pairs(makers) do
   describe("a " .. name, function()
+    it("gives back one unit at a time, and says so", function()
+      local s = make(2)
+      for _ = 1, 2 do s:acquire() end
+      raised("TypeError", "bad argument #1 to 'release' (no value expected, got number)",
+        function() s:release(2) end)
+      assert.equal(0, s:get_value())
+    end)
+
     it("counts", function()
       local s = make(2)
       assert.equal(2, s:get_value())

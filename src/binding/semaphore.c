@@ -56,7 +56,9 @@ static int semaphore_acquire(lua_State *L) {
 }
 
 static int semaphore_release(lua_State *L) {
-  mp_lua_result_as(L, mp_semaphore_release(either(L)->handle), "Semaphore", mp_lua_lock_conditions);
+  const struct mp_lua_handle *u = either(L);
+  if (mp_unlikely(!lua_isnone(L, 2))) mp_lua_raise_type(L, 2, "no value"); /* a count, perhaps */
+  mp_lua_result_as(L, mp_semaphore_release(u->handle), "Semaphore", mp_lua_lock_conditions);
   return 0;
 }
 
