@@ -217,7 +217,8 @@ WIDTH_TEST(a_death_in_add_to_a_byte, prepare_bytes, add, judge_add, "array add, 
 WIDTH_TEST(a_death_in_add_to_a_short, prepare_shorts, add, judge_add, "array add, shorts")
 WIDTH_TEST(a_death_in_add_to_a_long, prepare_longs, add, judge_add, "array add, longs")
 WIDTH_TEST(a_death_in_add_to_a_float, prepare_floats, add_real, judge_add_real, "array add, floats")
-WIDTH_TEST(a_death_in_add_to_a_double, prepare_doubles, add_real, judge_add_real, "array add, doubles")
+WIDTH_TEST(a_death_in_add_to_a_double, prepare_doubles, add_real, judge_add_real,
+           "array add, doubles")
 WIDTH_TEST(a_death_in_set_of_a_byte, prepare_bytes, set, judge_set, "array set, bytes")
 WIDTH_TEST(a_death_in_compare_exchange_of_a_byte, prepare_bytes, compare_exchange,
            judge_compare_exchange, "array compare and exchange, bytes")

@@ -79,9 +79,9 @@ static int look(struct crash_world *w, struct mp_context *c) {
   return r;
 }
 
-#define CRASH_TEST(name, before, operation, what)                                               \
-  LONG_TEST(name, 120) {                                                                        \
-    crash_enumerate_anew(&(struct crash_case){what, before, operation, judge});                      \
+#define CRASH_TEST(name, before, operation, what)                               \
+  LONG_TEST(name, 120) {                                                        \
+    crash_enumerate_anew(&(struct crash_case){what, before, operation, judge}); \
   }
 
 CRASH_TEST(a_death_in_hang, prepare, hang, "bell hang")

@@ -6,8 +6,8 @@
 ** All of them hold the end of a pipe, so that T knows when the last one is gone. After each world
 ** T repairs, and everything must be as before: its own slot, one holder for each object.
 **
-** Each first death is that of a real process. What the dead leave is a picture, from which one after
-** the other repairs and dies at another store: processes too where the plan says so.
+** Each first death is that of a real process. What the dead leave is a picture, from which one
+** after the other repairs and dies at another store: processes too where the plan says so.
 */
 #include <signal.h>
 
@@ -225,28 +225,29 @@ static void end_orderly(struct family *f) {
 #define FORK_TEST(name, ...) \
   LONG_TEST(name, 240) { static const struct plan k = {__VA_ARGS__}; enumerate(&k); }
 
-#define SOME ((int)MP_SLOT_HANDLES + 1)                    /* handles: more than a slot has room for */
+#define SOME ((int)MP_SLOT_HANDLES + 1) /* handles: more than a slot has room for */
 #define MANY ((int)(MP_SLOT_HANDLES + ENTRIES_IN_BLOCK + 1)) /* more than a slot and a block have */
 
-FORK_TEST(a_parent_dies_in_prepare, "fork, the parent, 2 handles", 2, true, just_wait, nothing, false,
-          true, true)
+FORK_TEST(a_parent_dies_in_prepare, "fork, the parent, 2 handles", 2, true, just_wait, nothing,
+          false, true, true)
 FORK_TEST(a_parent_of_some_handles_dies_in_prepare, "fork, the parent, some handles", SOME, true,
           just_wait, nothing, false, true, false)
 FORK_TEST(a_parent_of_many_handles_dies_in_prepare, "fork, the parent, many handles", MANY, true,
           just_wait, nothing, false, true, false)
-FORK_TEST(a_child_dies_in_adopt, "fork, the child, 2 handles", 2, true, just_wait, nothing, true, true,
-          true)
+FORK_TEST(a_child_dies_in_adopt, "fork, the child, 2 handles", 2, true, just_wait, nothing, true,
+          true, true)
 FORK_TEST(a_child_of_many_handles_dies_in_adopt, "fork, the child, many handles", MANY, true,
           just_wait, nothing, true, true, false)
-FORK_TEST(an_untracked_child_dies_in_adopt, "fork, the untracked child", 2, false, just_wait, nothing,
-          true, true, true)
+FORK_TEST(an_untracked_child_dies_in_adopt, "fork, the untracked child", 2, false, just_wait,
+          nothing, true, true, true)
 FORK_TEST(a_child_dies_in_its_end, "the end of a child, 2 handles, a lock held", 2, true, just_wait,
           end_orderly, true, false, true)
 FORK_TEST(a_child_of_many_handles_dies_in_its_end, "the end of a child, many handles", MANY, true,
           just_wait, end_orderly, true, false, false)
-FORK_TEST(a_parent_dies_in_collect, "collect a killed child", 2, true, collect, drop_dead, false, false,
+FORK_TEST(a_parent_dies_in_collect, "collect a killed child", 2, true, collect, drop_dead, false,
+          false, true)
+FORK_TEST(a_parent_dies_in_bury, "bury a killed child", 2, false, bury, drop_dead, false, false,
           true)
-FORK_TEST(a_parent_dies_in_bury, "bury a killed child", 2, false, bury, drop_dead, false, false, true)
 
 /* ---- the parent is gone before the child has come to its senses ---- */
 

@@ -6,7 +6,8 @@
 **     static void prepare(struct crash_world *w) { … w->object = …; }
 **     static int put(struct crash_world *w, struct mp_context *c) { return mp_queue_put(…); }
 **     static void judge(struct crash_world *w, bool done) { CHECK(old state || new state); }
-**     TEST(queue_put_dies) { crash_enumerate(&(struct crash_case){"queue put", prepare, put, judge}); }
+**     TEST(queue_put_dies) { crash_enumerate(&(struct crash_case){"queue put", prepare, put,
+** judge}); }
 **
 ** `victim` is the participant that operates and dies, `other` one that lives and repairs, `extra`
 ** a third one that prepare may use as a bystander or a sleeper. They live in this process and
@@ -70,8 +71,8 @@ static struct mp_context *crash_context(void) {
   return c;
 }
 
-/* What `other` does while the victim naps: to be called from the victim's `tend`, which prepare may set
-** to a function of its own. Nobody dies in it, and nothing fails. */
+/* What `other` does while the victim naps: to be called from the victim's `tend`, which prepare may
+** set to a function of its own. Nobody dies in it, and nothing fails. */
 TEST_TOOL void crash_aside(void (*act)(struct crash_world *w), struct crash_world *w) {
   void (*hook)(const char *file, int line) = mp_crash_hook;
   enum lab_failing failing = lab->failing;
@@ -85,7 +86,8 @@ TEST_TOOL void crash_aside(void (*act)(struct crash_world *w), struct crash_worl
   mp_os_fail_after = fail_after;
 }
 
-#define CRASH_NAP mp_in(0.0005) /* the deadline of those who wait in vain, or are helped at its end */
+/* The deadline of those who wait in vain, or are helped at its end. */
+#define CRASH_NAP mp_in(0.0005)
 
 /* Kills a participant of this process. Its private memory is left alone, as a kill would. */
 TEST_TOOL void crash_abandon(struct mp_context *by, struct mp_context *c) {
@@ -101,7 +103,8 @@ TEST_TOOL void crash_begin(const struct crash_case *k, struct crash_world *w) {
 
 /* Every arena ends with its last context; the dead ones' private parts go too. */
 TEST_TOOL void crash_end(struct crash_world *w) {
-  if (w->victim != NULL) w->victim->guard_value = 0; /* not valid: only its private memory is freed */
+  if (w->victim != NULL)
+    w->victim->guard_value = 0; /* not valid: only its private memory is freed */
   if (w->rescuer != NULL) w->rescuer->guard_value = 0;
   mp_context_close(w->victim);
   mp_context_close(w->rescuer);
@@ -123,8 +126,8 @@ TEST_TOOL bool crash_run(const struct crash_case *k, struct crash_world *w, stru
   return true;
 }
 
-TEST_TOOL void crash_check(const struct crash_case *k, struct crash_world *w, const char *when, long n,
-                        long m) {
+TEST_TOOL void crash_check(const struct crash_case *k, struct crash_world *w, const char *when,
+                           long n, long m) {
   const char *wrong = mp_check_arena(w->other);
   if (wrong != NULL)
     test_fail(__FILE__, __LINE__, "%s, %s %ld, %ld: %s", k->name, when, n, m, wrong);
@@ -174,9 +177,9 @@ TEST_TOOL void crash_report(const char *name, long stores, long worlds, long fai
 
 /* ---- the n-th failure ---- */
 
-/* The victim's n-th thing of that sort fails. What it did, if that made it fail, is then as if it had
-** not been: `again` does it once more, with its usual result; else the victim dies. False: there is
-** no n-th. */
+/* The victim's n-th thing of that sort fails. What it did, if that made it fail, is then as if it
+** had not been: `again` does it once more, with its usual result; else the victim dies. False:
+** there is no n-th. */
 TEST_TOOL bool crash_fail(const struct crash_case *k, struct crash_world *w,
                           const struct lab_failure *f, int usual) {
   lab_fail(f->what, f->n);
@@ -253,7 +256,8 @@ TEST_TOOL void crash_enumerate(const struct crash_case *k) {
   crash_enumerate_both(k, false);
 }
 
-/* For several operations in a row: when one has failed, they cannot be done again from the start. */
+/* For several operations in a row: when one has failed, they cannot be done again from the
+** start. */
 TEST_TOOL void crash_enumerate_steps(const struct crash_case *k) {
   crash_enumerate_both(k, true);
 }

@@ -61,7 +61,8 @@ static struct lab {
 static struct lab_counts *lab_counts; /* shared with the processes of all cases */
 
 static void *lab_map(size_t bytes, int sharing) {
-  void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void *at =
+      mmap(NULL, bytes, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) abort();
   return at;
 }
@@ -132,8 +133,10 @@ void *realloc(void *old, size_t bytes) {
 
 /* ---- what the linker sends here (--wrap in the Makefile) ---- */
 
-int __real_mp_heap_reserve(struct mp_context *c, size_t bytes, enum mp_block_kind kind, mp_ref *out);
-int __wrap_mp_heap_reserve(struct mp_context *c, size_t bytes, enum mp_block_kind kind, mp_ref *out);
+int __real_mp_heap_reserve(struct mp_context *c, size_t bytes, enum mp_block_kind kind,
+                           mp_ref *out);
+int __wrap_mp_heap_reserve(struct mp_context *c, size_t bytes, enum mp_block_kind kind,
+                           mp_ref *out);
 int __real_mp_os_commit(int fd, uint64_t offset, uint64_t length);
 int __wrap_mp_os_commit(int fd, uint64_t offset, uint64_t length);
 int __real_mp_os_punch(int fd, uint64_t offset, uint64_t length);
@@ -141,7 +144,8 @@ int __wrap_mp_os_punch(int fd, uint64_t offset, uint64_t length);
 int __real_mp_os_zombie_status(int32_t pid, uint64_t start, int *status);
 int __wrap_mp_os_zombie_status(int32_t pid, uint64_t start, int *status);
 
-int __wrap_mp_heap_reserve(struct mp_context *c, size_t bytes, enum mp_block_kind kind, mp_ref *out) {
+int __wrap_mp_heap_reserve(struct mp_context *c, size_t bytes, enum mp_block_kind kind,
+                           mp_ref *out) {
   return lab_strikes(LAB_BLOCK) ? -ENOMEM : __real_mp_heap_reserve(c, bytes, kind, out);
 }
 

@@ -265,7 +265,8 @@ CRASH_TEST(a_death_in_a_release_that_wakes, prepare_wanted, release_it, judge_us
 CRASH_TEST(a_death_in_an_rlock, prepare_rlock, rlock_in_and_out, judge_usable)
 CRASH_TEST(a_death_in_suspend_and_resume, prepare_rlock, suspend_resume, judge_usable)
 CRASH_TEST(a_death_in_a_wait_that_succeeds, prepare_given_back, wait_and_get, judge_got)
-CRASH_TEST(a_death_in_returning_an_abandoned_one, prepare_abandoned, take_and_return, judge_told_still)
+CRASH_TEST(a_death_in_returning_an_abandoned_one, prepare_abandoned, take_and_return,
+           judge_told_still)
 CRASH_TEST(a_death_in_closing_one_that_is_held, prepare_held, close_it, judge_died_with_it)
 CRASH_TEST(a_death_in_closing_one_that_was_released, prepare_taken_away, close_it, judge_usable)
 CRASH_TEST(a_death_in_opening_another_kind, prepare_theirs_alone, open_as_another_kind,

@@ -1,4 +1,5 @@
-/* Objects and handles, and whoever dies while making, opening, mentioning, copying, cleaning them. */
+/* Objects and handles, and whoever dies while making, opening, mentioning, copying, cleaning
+** them. */
 #include "crash.h"
 
 #include "../../src/core/message.h"

@@ -204,11 +204,11 @@ static const struct expectation {
   scenario *run;
   int failures;   /* with an errno that has no meaning of its own */
 } expected[] = {
-  { a_memfd, 4 }, { an_eventfd, 1 }, { an_epoll, 1 }, { a_timerfd, 1 }, { child_news, 1 }, { a_sender, 1 },
-  { a_bell, 3 }, { a_pidfd, 1 }, { a_pipe, 1 }, { a_socketpair, 1 }, { a_wipe_page, 2 },
-  { a_random, 1 }, { a_ram, 1 }, { a_start, 2 }, { a_death, 0 }, { a_cpu, 0 },
-  { a_cleared_table, 1 }, { a_flagged_table, 1 }, { a_map, 1 }, { a_commit, 1 }, { a_punch, 1 },
-  { a_nonblocking, 2 }, { an_inheritable, 2 },
+    {a_memfd, 4},     {an_eventfd, 1},      {an_epoll, 1},        {a_timerfd, 1}, {child_news, 1},
+    {a_sender, 1},    {a_bell, 3},          {a_pidfd, 1},         {a_pipe, 1},    {a_socketpair, 1},
+    {a_wipe_page, 2}, {a_random, 1},        {a_ram, 1},           {a_start, 2},   {a_death, 0},
+    {a_cpu, 0},       {a_cleared_table, 1}, {a_flagged_table, 1}, {a_map, 1},     {a_commit, 1},
+    {a_punch, 1},     {a_nonblocking, 2},   {an_inheritable, 2},
 };
 
 static void open_the_file(void) {

@@ -94,7 +94,7 @@ TEST(version_one_has_a_hierarchy_a_controller) {
 }
 
 TEST(nonsense_limits_nothing) {
-  static const char *const lines[] = { "", "\n\n", "0", "0:", "0::", "0::relative\n", ":::\n", "x" };
+  static const char *const lines[] = {"", "\n\n", "0", "0:", "0::", "0::relative\n", ":::\n", "x"};
   tree_begin();
   folder("a");
   file("a/memory.max", "many\n");

@@ -157,7 +157,8 @@ static int receive_too_big(struct crash_world *w, struct mp_context *c) {
 
 static int send_ticket(struct crash_world *w, struct mp_context *c) {
   mp_ticket t = mp_handle_ticket((struct mp_handle *)w->note[0]);
-  struct mp_parcel p = {.bytes = SMALL, .length = sizeof SMALL - 1, .tickets = &t, .ticket_count = 1};
+  struct mp_parcel p = {
+      .bytes = SMALL, .length = sizeof SMALL - 1, .tickets = &t, .ticket_count = 1};
   (void)c;
   return mp_connection_send(w->mine, &p, MP_NOW);
 }

@@ -89,7 +89,8 @@ LONG_TEST(a_worker_dies_with_results_in_messages, 200) {
       &(struct crash_case){"pool messages", prepare_worker, work_with_messages, judge_one_item});
 }
 
-/* What the supervisor does to a task in hand whose worker is too large. False: nothing is in hand. */
+/* What the supervisor does to a task in hand whose worker is too large. False: nothing is in
+** hand. */
 static bool condemn(struct mp_handle *pool) {
   struct mp_context *c = pool->context;
   struct pool *p = pool_of(pool);
@@ -243,17 +244,18 @@ static void judge_cancelled(struct crash_world *w, bool done) {
 }
 
 LONG_TEST(a_worker_dies_as_its_initializer_fails, 200) {
-  crash_enumerate(&(struct crash_case){"pool initializer failed", prepare_worker, initializer_failed,
-                                       judge_initializer});
+  crash_enumerate(&(struct crash_case){"pool initializer failed", prepare_worker,
+                                       initializer_failed, judge_initializer});
 }
 LONG_TEST(a_worker_dies_as_it_waits, 200) {
-  crash_enumerate(&(struct crash_case){"pool take, nothing", prepare_idle, take_waiting, judge_idle});
+  crash_enumerate(
+      &(struct crash_case){"pool take, nothing", prepare_idle, take_waiting, judge_idle});
 }
 LONG_TEST(a_worker_dies_in_a_task_with_a_time_limit, 200) {
   crash_enumerate(
       &(struct crash_case){"pool work, timed", prepare_timed, work_small, judge_one_item});
 }
 LONG_TEST(who_has_a_running_task_killed_dies, 200) {
-  crash_enumerate(
-      &(struct crash_case){"pool cancel, running", prepare_running, cancel_running, judge_cancelled});
+  crash_enumerate(&(struct crash_case){"pool cancel, running", prepare_running, cancel_running,
+                                       judge_cancelled});
 }

@@ -94,7 +94,8 @@ static void judge_end(struct crash_world *w, bool done) {
 CREATOR_TEST(the_creator_dies_in_new, "pool new", prepare_nothing, create)
 CREATOR_TEST(the_creator_dies_in_cancel, "pool cancel", prepare_creator, cancel_in_line)
 CREATOR_TEST(the_creator_dies_in_function_add, "pool function", prepare_creator, add_function)
-CREATOR_TEST(the_creator_dies_in_function_drop, "pool function drop", prepare_function, drop_function)
+CREATOR_TEST(the_creator_dies_in_function_drop, "pool function drop", prepare_function,
+             drop_function)
 CREATOR_TEST(the_creator_dies_in_collect, "pool collect, forget", prepare_over, collect_and_forget)
 
 /* The second task mentions the pool itself, a cycle: the pool outlives its last handle. */
@@ -164,7 +165,8 @@ static void judge_part(struct crash_world *w, bool done) {
 
 CREATOR_TEST(the_creator_dies_in_cancel_of_all, "pool cancel, all in line", prepare_line,
              cancel_waiting)
-CREATOR_TEST(the_creator_dies_in_a_collect_of_many, "pool collect, many", prepare_line, collect_many)
+CREATOR_TEST(the_creator_dies_in_a_collect_of_many, "pool collect, many", prepare_line,
+             collect_many)
 LONG_TEST(the_creator_dies_in_part, 200) {
   crash_enumerate(&(struct crash_case){"pool part", prepare_line, part, judge_part});
 }

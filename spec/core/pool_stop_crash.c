@@ -27,8 +27,8 @@ static void collect_all(struct world *w, uint64_t id, int count, char *own) {
   }
 }
 
-/* One worker stops at that store, and the other one goes on. It is killed for it if it was where others may
-** have to wait. False: there was no such store. */
+/* One worker stops at that store, and the other one goes on. It is killed for it if it was where
+** others may have to wait. False: there was no such store. */
 static bool stop_once(long store) {
   struct world w = pool_of_workers(2);
   char own = 0;
@@ -43,14 +43,16 @@ static bool stop_once(long store) {
   for (int i = 0; i < OTHERS; i++) submit(&w, "l", 0, 0);
   before = test_now();
   while (mp_pool_stats(w.pool).done < OTHERS) {
-    if (test_now() - before > PROMPTLY) test_fail(__FILE__, __LINE__, "stopped at store %ld, it holds up others", store);
+    if (test_now() - before > PROMPTLY)
+      test_fail(__FILE__, __LINE__, "stopped at store %ld, it holds up others", store);
     test_sleep(0.002);
   }
   if (!world_plan->inside) test_sleep(0.15);
   bool killed = struck_there && (world_plan->inside ? test_eventually(victim_is_gone, NULL) != 0
                                                     : victim_is_gone(NULL) != 0);
   if (killed != world_plan->inside)
-    test_fail(__FILE__, __LINE__, "stopped at store %ld: %s", store, killed ? "killed" : "left alone");
+    test_fail(__FILE__, __LINE__, "stopped at store %ld: %s", store,
+              killed ? "killed" : "left alone");
   if (struck_there) kill(0, SIGCONT);
   collect_all(&w, id, OTHERS + 1, &own);
   CHECK(own == 'f' || (own == 'L' && killed));
@@ -60,7 +62,7 @@ static bool stop_once(long store) {
 
 LONG_TEST(a_worker_is_stopped, 200) {
   long store = 1;
-  for (int misses = 0; misses < 2;) { /* again after the first one: the machine may have been busy */
+  for (int misses = 0; misses < 2;) { /* again after the first: the machine may have been busy */
     bool there = stop_once(store);
     misses = there ? 0 : misses + 1;
     store += there;

@@ -103,8 +103,8 @@ TEST(so_it_has_before_it_could_tell_of_it) {
   end(&w);
 }
 
-/* One dies in a section while the supervisor is stopped, another one begins to clean up and is stopped:
-** nobody else may do it as long as that one lives. */
+/* One dies in a section while the supervisor is stopped, another one begins to clean up and is
+** stopped: nobody else may do it as long as that one lives. */
 TEST(a_worker_stopped_as_a_cleaner_is_killed) {
   struct world w = pool_of_workers(2);
   char items[8], ends[3] = "";

@@ -1,5 +1,6 @@
 /*
-** The task of the crash enumerations around a pool: three items, each of whose values is its number.
+** The task of the crash enumerations around a pool: three items, each of whose values is its
+** number.
 */
 #ifndef SPEC_CORE_POOL_TASK_H
 #define SPEC_CORE_POOL_TASK_H

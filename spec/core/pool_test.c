@@ -76,8 +76,9 @@ TEST(a_killed_worker_costs_its_item_and_is_replaced) {
   end(&w);
 }
 
-/* One worker dies before that store of what it does from a task's result on: it delivers the result, or
-** takes its next task. Exactly one task is lost at most, and all others are there promptly. */
+/* One worker dies before that store of what it does from a task's result on: it delivers the
+** result, or takes its next task. Exactly one task is lost at most, and all others are there
+** promptly. */
 static void die_once(long store) {
   struct world w = pool_of_workers(2);
   char items[8];
@@ -195,7 +196,9 @@ TEST(functions_have_numbers_until_they_are_dropped) {
   struct mp_parcel p;
   uint32_t number;
   for (uint32_t i = 1; i <= 200; i++) {
-    CHECK_EQ(mp_pool_function_add(w.pool, &(struct mp_parcel){.bytes = &i, .length = sizeof i}, &number), 0);
+    CHECK_EQ(
+        mp_pool_function_add(w.pool, &(struct mp_parcel){.bytes = &i, .length = sizeof i}, &number),
+        0);
     CHECK_EQ(number, i);
   }
   for (uint32_t i = 1; i <= 200; i += 3) mp_pool_function_drop(w.pool, i);

@@ -11,8 +11,9 @@
 #include "test.h"
 
 /* A job is one byte: what a worker is to do with it. PAUSE: it stops, and gives a value when it is
-** continued. FREEZE: it stops, and GONE: it dies, at a store of what it does next (world_plan). EARLY, as a
-** task's first job: it stops before it could tell the supervisor that it has the task. */
+** continued. FREEZE: it stops, and GONE: it dies, at a store of what it does next (world_plan).
+** EARLY, as a task's first job: it stops before it could tell the supervisor that it has the
+** task. */
 enum job { ECHO = 'e', SLEEP = 's', DIE = 'd', EXIT = 'x', PAUSE = 'p', FREEZE = 'f', GONE = 'g',
            EARLY = 'y', LARGE = 'l', GROW = 'm', TICK = 't' };
 
@@ -33,7 +34,8 @@ static _Thread_local int struck_by;
 /* Does this participant hold an internal mutex, or clean up after somebody? */
 TEST_TOOL bool world_detains(const struct mp_context *c) {
   uint64_t want = w64_get(&c->slot->want);
-  if (want != 0 && mp_mutex_mine(c, (const mp_mutex *)(const void *)(c->arena.base + want))) return true;
+  if (want != 0 && mp_mutex_mine(c, (const mp_mutex *)(const void *)(c->arena.base + want)))
+    return true;
   uint32_t high = w32_get(&mp_proctab(&c->arena)->high);
   for (uint32_t i = 0; i < high; i++)
     if (w32_get(&mp_slot_at(&c->arena, i)->cleaner) == c->tag) return true;
@@ -105,7 +107,9 @@ TEST_TOOL struct world world_of(const struct mp_pool_options *o) {
   uint32_t number;
   world_plan = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   CHECK(world_plan != MAP_FAILED);
-  CHECK_EQ(mp_context_open(&(struct mp_context_options){.memory = 64 << 20, .space = 256 << 20}, &w.c), 0);
+  CHECK_EQ(
+      mp_context_open(&(struct mp_context_options){.memory = 64 << 20, .space = 256 << 20}, &w.c),
+      0);
   CHECK_EQ(mp_pool_new(w.c, o, &w.pool), 0);
   CHECK_EQ(mp_supervisor_start(w.pool, &w.s, &number), 0);
   if (number != 0) work_off(w.pool, &w.s);
@@ -119,7 +123,8 @@ TEST_TOOL struct world pool_of_workers(uint32_t workers) {
 TEST_TOOL uint64_t submit(struct world *w, const char *jobs, int64_t timeout, uint32_t retries) {
   uint64_t id;
   struct mp_task_options o = {(uint32_t)strlen(jobs), retries, timeout};
-  CHECK_EQ(mp_pool_submit(w->pool, &(struct mp_parcel){.bytes = jobs, .length = o.count}, &o, &id), 0);
+  CHECK_EQ(mp_pool_submit(w->pool, &(struct mp_parcel){.bytes = jobs, .length = o.count}, &o, &id),
+           0);
   return id;
 }
 

@@ -87,4 +87,5 @@ CRASH_TEST(a_death_in_claim_of_a_used_one, prepare_free_slot, claim_and_resign,
            "slot claim again, resign")
 CRASH_TEST(a_death_in_reserve, prepare, reserve_and_bury, "slot reserve, bury")
 CRASH_TEST(a_death_in_adopt, prepare, reserve_and_adopt, "slot reserve, adopt, resign")
-CRASH_TEST(a_death_in_claim_of_the_last, prepare, claim_last_and_resign, "slot claim the last, resign")
+CRASH_TEST(a_death_in_claim_of_the_last, prepare, claim_last_and_resign,
+           "slot claim the last, resign")

@@ -313,8 +313,8 @@ static void judge_five(struct crash_world *w, bool done) {
 }
 
 LONG_TEST(a_death_in_put_many_over_a_segments_end, 300) {
-  crash_enumerate_steps(
-      &(struct crash_case){"queue put many, grow", prepare_almost_full_segment, put_six, judge_six});
+  crash_enumerate_steps(&(struct crash_case){"queue put many, grow", prepare_almost_full_segment,
+                                             put_six, judge_six});
 }
 LONG_TEST(a_death_in_get_many_over_a_segments_end, 300) {
   ENUMERATE("queue get many, leave a segment", prepare_two_segments, get_five, judge_five);

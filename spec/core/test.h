@@ -38,7 +38,8 @@ struct test_case {
 };
 
 static struct test_case *test_first, **test_last = &test_first;
-static void (*test_last_words)(void); /* what a program has to say when all cases are done, or NULL */
+/* What a program has to say when all cases are done, or NULL. */
+static void (*test_last_words)(void);
 static char *test_complaint; /* one page, shared with every process of a case; "" while well */
 static volatile sig_atomic_t test_running, test_hung; /* the pid of the case; its time is up */
 

@@ -1,7 +1,8 @@
 /*
-** A pool under fire: its creator submits tasks, a killer kills workers and stops some for a while, and
-** each item of each task must be settled exactly once, in order, with its own value or as lost; at
-** most as many are lost as workers were killed or stopped, and when the pool has ended no memory is left.
+** A pool under fire: its creator submits tasks, a killer kills workers and stops some for a while,
+** and each item of each task must be settled exactly once, in order, with its own value or as lost;
+** at most as many are lost as workers were killed or stopped, and when the pool has ended no memory
+** is left.
 **
 **     make crash SECONDS=60 SEED=7
 */
@@ -119,8 +120,8 @@ static void judge(struct fire *f, const struct mp_pool_result *r) {
   mp_pool_forget(f->pool, r);
 }
 
-/* Continues the one that is stopped, if it was not killed for that. A pid that came back is one of ours, or
-** may not be told anything. */
+/* Continues the one that is stopped, if it was not killed for that. A pid that came back is one of
+** ours, or may not be told anything. */
 static void let_go(struct fire *f) {
   if (f->stopped != 0) (void)kill(f->stopped, SIGCONT);
   f->stopped = 0;
@@ -166,8 +167,8 @@ static void check_arena(struct fire *f) {
   if (wrong != NULL) test_fail(__FILE__, __LINE__, "%s", wrong);
 }
 
-/* Workers of a killed supervisor are killed by the kernel, which may take a moment: until then what they
-** have is theirs. */
+/* Workers of a killed supervisor are killed by the kernel, which may take a moment: until then what
+** they have is theirs. */
 static int is_alone(void *fire) {
   struct mp_context *c = ((struct fire *)fire)->c;
   mp_context_tend(c, true);
@@ -193,8 +194,9 @@ static void fire_end(struct fire *f) {
   munmap(f->board, 4096);
   if (f->lost > f->kills + f->stops)
     test_fail(__FILE__, __LINE__, "more items were lost than workers killed or stopped");
-  printf("pool torture: %ju kills, %ju stops, %ju tasks, %ju items, %ju lost\n", (uintmax_t)f->kills,
-         (uintmax_t)f->stops, (uintmax_t)f->tasks, (uintmax_t)f->items, (uintmax_t)f->lost);
+  printf("pool torture: %ju kills, %ju stops, %ju tasks, %ju items, %ju lost\n",
+         (uintmax_t)f->kills, (uintmax_t)f->stops, (uintmax_t)f->tasks, (uintmax_t)f->items,
+         (uintmax_t)f->lost);
 }
 
 LONG_TEST(each_item_is_settled_once, 3600) {

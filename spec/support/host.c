@@ -1,4 +1,5 @@
-/* A host that embeds Lua and links the library: no package.path, no core.so. It runs its argument. */
+/* A host that embeds Lua and links the library: no package.path, no core.so. It runs its
+** argument. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>

@@ -4,9 +4,9 @@
 **
 **   run [-p] [-w DIR] LIMIT GRACE OUT ERR REPORT PROGRAM ARGUMENT...
 **
-** Standard output and error go to the files OUT and ERR (- for the same file); with -p the program has a terminal,
-** whose text goes to OUT. REPORT gets one line of Lua: how it ended, the seconds it took and
-** the processes that were left GRACE seconds after its end (which are then killed).
+** Standard output and error go to the files OUT and ERR (- for the same file); with -p the program
+** has a terminal, whose text goes to OUT. REPORT gets one line of Lua: how it ended, the seconds it
+** took and the processes that were left GRACE seconds after its end (which are then killed).
 */
 #include <errno.h>
 #include <fcntl.h>
@@ -107,7 +107,8 @@ static int end_the_rest(double grace, int terminal, int out, char *left, size_t 
   return count;
 }
 
-static void report(const char *path, const siginfo_t *info, int in_time, double took, const char *left) {
+static void report(const char *path, const siginfo_t *info, int in_time, double took,
+                   const char *left) {
   FILE *f = fopen(path, "w");
   if (f == NULL) fail(path);
   fprintf(f, "return {timed_out = %s, elapsed = %.6f, left = {", in_time ? "false" : "true", took);
