@@ -17,7 +17,8 @@
 
 #include "heap_layout.h"
 
-#define KEEP_BYTES (UINT32_C(64) << 20)
+#define KEEP_LEAST (UINT64_C(64) << 20)
+#define KEEP_MOST (UINT64_C(256) << 20)
 
 size_t mp_heap_bytes(size_t data_bytes) {
   return MP_CACHE_LINE + sizeof(struct heap) +
@@ -26,6 +27,13 @@ size_t mp_heap_bytes(size_t data_bytes) {
 
 void mp_heap_set_keep(struct mp_context *c, size_t bytes) {
   w32_put(&heap_of(c)->keep, (uint32_t)(bytes / MP_SPAN_BYTES));
+}
+
+/* To punch and populate again what a burst of large messages will want once more costs a tenth of its
+** throughput: where there is much memory, more of it waits for that, until it has been idle. */
+static uint64_t keep_bytes(const struct mp_arena_header *a) {
+  uint64_t part = w64_get(&a->limit) / 64;
+  return part < KEEP_LEAST ? KEEP_LEAST : part > KEEP_MOST ? KEEP_MOST : part;
 }
 
 int mp_heap_init(struct mp_context *c) {
@@ -41,7 +49,7 @@ int mp_heap_init(struct mp_context *c) {
   if (r != 0) return r;
   w32_put(&h->spans, spans);
   w32_put(&h->table_ready, ready);
-  mp_heap_set_keep(c, KEEP_BYTES);
+  mp_heap_set_keep(c, keep_bytes(a));
   w32_put(&span_at(c, 0)->use, span_word(SPAN_FREE, spans) | SPAN_BARE);
   w32_put(&span_at(c, spans - 1)->use, span_word(SPAN_FREE_TAIL, spans) | SPAN_BARE);
   w32_put(&h->bin[1][31 - __builtin_clz(spans)], 1);

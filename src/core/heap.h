@@ -81,7 +81,8 @@ void mp_heap_flush(struct mp_context *c);
 ** from this context. */
 void mp_heap_trim(struct mp_context *c);
 
-/* How many bytes of freed large blocks are kept at least for the next ones; 64 MiB at first. */
+/* How many bytes of freed large blocks are kept at least for the next ones. At first a 64th of the
+** limit, but 64 to 256 MiB. */
 void mp_heap_set_keep(struct mp_context *c, size_t bytes);
 
 struct mp_heap_usage mp_heap_usage(struct mp_context *c);
