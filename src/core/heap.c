@@ -29,8 +29,8 @@ void mp_heap_set_keep(struct mp_context *c, size_t bytes) {
   w32_put(&heap_of(c)->keep, (uint32_t)(bytes / MP_SPAN_BYTES));
 }
 
-/* To punch and populate again what a burst of large messages will want once more costs a tenth of its
-** throughput: where there is much memory, more of it waits for that, until it has been idle. */
+/* To punch and populate again what a burst of large messages will want once more costs a tenth of
+** its throughput: where there is much memory, more of it waits for that, until it has been idle. */
 static uint64_t keep_bytes(const struct mp_arena_header *a) {
   uint64_t part = w64_get(&a->limit) / 64;
   return part < KEEP_LEAST ? KEEP_LEAST : part > KEEP_MOST ? KEEP_MOST : part;
