@@ -176,6 +176,17 @@ describe("waiting", function()
     fails("TimeoutError", "1 %(of 2%) futures unfinished", late)
   end)
 
+  it("calls back whatever it says is over", function()
+    local executor <close> = futures.ProcessPoolExecutor(1)
+    for i = 1, 300 do -- a result may come in at any point of a look
+      local called = 0
+      local future = executor:submit(square, i)
+      future:add_done_callback(function() called = called + 1 end)
+      repeat local done = futures.wait({future}, 0) until #done == 1
+      assert.equal(1, called)
+    end
+  end)
+
   it("is with queues, and by a descriptor", function()
     local executor <close> = futures.ProcessPoolExecutor(1)
     local queue, future = mp.Queue(), executor:submit(mp.sleep, 0.1)

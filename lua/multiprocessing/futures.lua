@@ -125,8 +125,14 @@ function futures.wait(list, ...)
     local done, open = sort_out(list)
     if #open == 0 or is_enough(done, when) or not step(open, stop) then break end
   end
-  call_back(list)
-  return sort_out(list)
+  local done, open = sort_out(list)
+  local before
+  repeat -- a result may come in between: who is said to be over has been told of
+    before = #open
+    call_back(list)
+    done, open = sort_out(list)
+  until #open == before
+  return done, open
 end
 
 local read_completed = core.options "timeout:seconds"
