@@ -125,8 +125,8 @@ function futures.wait(list, ...)
     local done, open = sort_out(list)
     if #open == 0 or is_enough(done, when) or not step(open, stop) then break end
   end
-  local done, open = sort_out(list)
-  local before
+  local _, open = sort_out(list)
+  local done, before
   repeat -- a result may come in between: who is said to be over has been told of
     before = #open
     call_back(list)
