@@ -153,17 +153,17 @@ return {
   {
     name = "pool_map",
     sides = {ours "pool_map", python "pool_map", least("loop", "pool_map")},
-    metrics = {metric("pool_map", "/s", speed("Python", 0.9))},
+    metrics = {metric("pool_map", "/s", speed("Python", 1.1))},
   },
   {
     name = "pool_imap",
     sides = {ours "pool_imap", python "pool_imap"},
-    metrics = {metric("pool_imap", "/s")},
+    metrics = {metric("pool_imap", "/s", speed("Python", 12))},
   },
   {
     name = "pool_apply_async",
     sides = {ours "pool_apply_async", python "pool_apply_async"},
-    metrics = {metric("pool_apply_async", "/s", speed("Python", 12))},
+    metrics = {metric("pool_apply_async", "/s", speed("Python", 16))},
   },
   {
     name = "pool_submit",
@@ -178,14 +178,14 @@ return {
   {
     name = "pool_apply",
     sides = {ours "pool_apply", python "pool_apply", floor("futex there and back", "pingpong task")},
-    metrics = {metric("pool_apply", "us", speed("Python", 8))},
+    metrics = {metric("pool_apply", "us", speed("Python", 10))},
   },
   {
     name = "pool_cpu",
     sides = {ours "pool_cpu", python "pool_cpu", least("forks", "pool_cpu")},
     metrics = {
       metric("pool_cpu_1", "ms"),
-      metric("pool_cpu_2", "ms", speed("ours", 1.9, "pool_cpu_1")),
+      metric("pool_cpu_2", "ms", speed("ours", 1.93, "pool_cpu_1")),
     },
   },
   {
