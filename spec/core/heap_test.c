@@ -82,3 +82,17 @@ TEST(free_memory_goes_back_to_the_system) {
   check_heap(c);
   mp_context_close(c);
 }
+
+TEST(where_there_is_much_memory_more_of_it_is_kept) {
+  struct mp_context *c = open_context((size_t)16 << 30); /* a 64th of that: 256 MiB */
+  mp_ref block;
+  CHECK_EQ(mp_heap_reserve(c, 150 << 20, MP_BLOCK_PLAIN, &block), 0);
+  mp_heap_unreserve(c, block);
+  CHECK(mp_heap_usage(c).committed >= 150 << 20);
+  mp_heap_trim(c);
+  CHECK(mp_heap_usage(c).committed >= 150 << 20); /* it was in use since the last look */
+  mp_heap_trim(c);
+  CHECK(mp_heap_usage(c).committed < 2 << 20);
+  check_heap(c);
+  mp_context_close(c);
+}
