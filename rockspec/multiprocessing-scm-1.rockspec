@@ -130,6 +130,7 @@ build = {
     ["multiprocessing.repr"] = "lua/multiprocessing/repr.lua",
     ["multiprocessing.result"] = "lua/multiprocessing/result.lua",
     ["multiprocessing.sequence"] = "lua/multiprocessing/sequence.lua",
+    ["multiprocessing.signals"] = "lua/multiprocessing/signals.lua",
   },
 }
 test = {type = "busted"}

@@ -67,6 +67,20 @@ describe("a worker", function()
     ended(pool)
   end))
 
+  it("killed by any signal is said to be, by its name", promptly(function()
+    local pool <close> = mp.Pool(1)
+    local function die(name)
+      os.execute(("kill -%s %d"):format(name, mp.getpid()))
+      mp.sleep(60)
+    end
+    for name, number in pairs {HUP = 1, USR1 = 10, KILL = 9} do
+      local err = lost(pool:apply_async(die, {name}))
+      assert.matches("was killed by SIG" .. name .. " while it ran", err.message)
+      assert.equal(-number, err.exitcode)
+    end
+    ended(pool)
+  end))
+
   it("killed in the middle of a chunk costs one item", promptly(function()
     local pool <close> = mp.Pool(1)
     local results = pool:imap(function(n)

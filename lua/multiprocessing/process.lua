@@ -143,16 +143,14 @@ end
 
 -- ---- classes ----
 
-local SIGNALS = {[1] = "SIGHUP", [2] = "SIGINT", [3] = "SIGQUIT", [4] = "SIGILL", [6] = "SIGABRT", [7] = "SIGBUS",
-  [8] = "SIGFPE", [9] = "SIGKILL", [11] = "SIGSEGV", [13] = "SIGPIPE", [14] = "SIGALRM", [15] = "SIGTERM"}
-
 local function status_of(object, s)
   if object == current then return "started" end
   if not s.handle then return "initial" end
   if s.is_parent then return s.handle:join(0) and "stopped" or "started" end
   local code = poll(object, s)
   if not code then return s.owner == core.getpid() and "started" or "unknown" end
-  return "stopped exitcode=" .. (code < 0 and SIGNALS[-code] and "-" .. SIGNALS[-code] or code)
+  local name = code < 0 and require("multiprocessing.signals")[-code]
+  return "stopped exitcode=" .. (name and "-" .. name or code)
 end
 
 local function show(object)

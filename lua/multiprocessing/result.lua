@@ -2,13 +2,11 @@
 -- (src/binding/pool_result.c).
 local errors = require "multiprocessing.errors"
 local repr = require "multiprocessing.repr".repr
+local signals = require "multiprocessing.signals"
 
 local result = {}
 
 local SHOWN = 60 -- letters of the arguments' short form
-
-local SIGNALS = {[2] = "SIGINT", [4] = "SIGILL", [6] = "SIGABRT", [7] = "SIGBUS", [8] = "SIGFPE", [9] = "SIGKILL",
-  [11] = "SIGSEGV", [15] = "SIGTERM"}
 
 -- An error that a function has raised in a worker, as it was sent: {how, value, traceback}. Gives the
 -- error to raise here, and the traceback.
@@ -48,7 +46,7 @@ end
 local function how_it_ended(exitcode)
   if not exitcode then return "has ended" end
   if exitcode >= 0 then return "has ended with exit code " .. exitcode end
-  return "was killed by " .. (SIGNALS[-exitcode] or "signal " .. -exitcode)
+  return "was killed by " .. (signals[-exitcode] or "signal " .. -exitcode)
 end
 
 local function worker_lost(how, exitcode, pid, task, executor)
