@@ -65,7 +65,7 @@ describe("the end of a program", function()
 
   it("happens once, whoever ends", function()
     local result = run [[
-      setmetatable({}, {__gc = function() print("finalizer") end})
+      held = setmetatable({}, {__gc = function() print("finalizer") end}) -- else it could be collected early
       local p = mp.Process{target = function() print("child") end}
       p:start()
       p:join()
