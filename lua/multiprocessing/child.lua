@@ -6,10 +6,6 @@ local child = {}
 
 local randomseed = math.randomseed
 
-local function is_interruption(err)
-  return type(err) == "string" and err:find("interrupted!$") ~= nil
-end
-
 local function text_of(err)
   if type(err) == "string" or type(err) == "number" then return tostring(err) end
   local meta = getmetatable(err)
@@ -25,7 +21,7 @@ end
 
 -- The message handler of a child's body.
 function child.describe(err)
-  if is_interruption(err) then return " interrupted!" end
+  if core.is_interruption(err) then return " interrupted!" end
   return "\n" .. own_frames(debug.traceback(text_of(err), 2))
 end
 

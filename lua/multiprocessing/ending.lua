@@ -11,12 +11,6 @@ local ending = {}
 local tasks = {} -- functions
 local last       -- the object whose finalizer counts
 
--- Is the error Ctrl-C? In a scope's end it may have the interpreter's traceback already.
-function ending.is_interruption(err)
-  return type(err) == "string"
-    and (err:find("interrupted!$") or err:find("interrupted!\nstack traceback:", 1, true)) ~= nil
-end
-
 -- f(interrupted) is called at the end of this process.
 function ending.add(f)
   tasks[#tasks + 1] = f
@@ -24,7 +18,7 @@ end
 
 -- The process ends, with this error if it is not nil.
 function ending.run(err)
-  local interrupted = ending.is_interruption(err)
+  local interrupted = core.is_interruption(err)
   for _, f in ipairs(tasks) do f(interrupted) end
 end
 

@@ -24,7 +24,7 @@ local told = setmetatable({}, {__mode = "k"}) -- future -> the functions to call
 local function call(f, future)
   local ok, err = pcall(f, future)
   if ok then return end
-  if ending.is_interruption(err) then error(err, 0) end
+  if core.is_interruption(err) then error(err, 0) end
   log.get_logger():error("exception calling callback for " .. tostring(future) .. ": " .. tostring(err))
 end
 
@@ -263,7 +263,7 @@ Executor.kill_workers = Executor.terminate_workers
 
 -- The end of a scope waits; by Ctrl-C it ends all, and calls nobody back.
 Executor.__close = function(self, err)
-  if not ending.is_interruption(err) then return self:shutdown() end
+  if not core.is_interruption(err) then return self:shutdown() end
   self.closed = true
   local _ <close> = self.pool
 end

@@ -312,6 +312,9 @@ void mp_lua_redeem(lua_State *L, const uint64_t ticket[2]);
 ** raise: "interrupted!" after Ctrl-C. */
 bool mp_lua_interrupt(lua_State *L);
 
+/* Is the error at that index Ctrl-C? In a scope's end it may have the interpreter's traceback. */
+bool mp_lua_is_interruption(lua_State *L, int index);
+
 /* Pushes a Lua function that does nothing. */
 void mp_lua_trampoline(lua_State *L);
 

@@ -9,11 +9,14 @@
 ** and interrupts once. Handlers set the hook of the main thread, though a coroutine may be the one
 ** that waits; then the function is called on the main thread's stack, and its error raised here.
 */
-#include "binding.h"
+#include <string.h>
 
 #include "../core/clock.h"
 #include "../core/os.h"
+#include "binding.h"
+#include "nouns.h"
 
+#define MESSAGE "interrupted!" /* lua.c's own words */
 #define NAP INT64_C(500000000) /* a signal between a look and a sleep is noticed after this, ns */
 
 static bool hook_is_new(lua_State *L, lua_Hook *known) {
@@ -30,7 +33,7 @@ int mp_lua_interrupted(void *state) {
 
 /* Runs the hook of the main thread, which has resumed the coroutine L. */
 static void run_main_hook(lua_State *L, lua_State *main) {
-  if (!lua_checkstack(main, 4)) luaL_error(L, "interrupted!");
+  if (!lua_checkstack(main, 4)) luaL_error(L, MESSAGE);
   mp_lua_trampoline(main);
   if (lua_pcall(main, 0, 0, 0) == LUA_OK) return;
   lua_xmove(main, L, 1);
@@ -48,7 +51,7 @@ bool mp_lua_interrupt(lua_State *L) {
   s->running = L;
   if (s->pending != 0) {
     s->pending = 0;
-    luaL_error(L, "interrupted!");
+    luaL_error(L, MESSAGE);
   }
   if (L != s->main) {
     if (hook_is_new(s->main, &s->known_main)) run_main_hook(L, s->main);
@@ -68,4 +71,24 @@ void mp_lua_sleep(lua_State *L, mp_deadline until) {
     (void)mp_os_poll(NULL, 0, mp_clock_cap(until, NAP));
     if (mp_lua_interrupted(s)) (void)mp_lua_interrupt(L);
   } while (mp_clock_left(until) > 0);
+}
+
+bool mp_lua_is_interruption(lua_State *L, int index) {
+  const size_t length = sizeof MESSAGE - 1;
+  size_t n;
+  const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &n) : NULL;
+  if (text == NULL || n < length) return false;
+  return strcmp(text + n - length, MESSAGE) == 0 || strstr(text, MESSAGE "\nstack traceback:") != NULL;
+}
+
+/* is_interruption(err) */
+static int is_interruption(lua_State *L) {
+  lua_pushboolean(L, mp_lua_is_interruption(L, 1));
+  return 1;
+}
+
+static const luaL_Reg interrupt_functions[] = {{"is_interruption", is_interruption}, {NULL, NULL}};
+
+void mp_lua_open_interrupt(lua_State *L) {
+  mp_lua_functions(L, interrupt_functions);
 }

@@ -10,6 +10,7 @@
 #endif
 
 NOUN(host)
+NOUN(interrupt)
 NOUN(options)
 NOUN(session)
 NOUN(parcel)

@@ -115,12 +115,6 @@ static int call_one(lua_State *L) {
   return 0;
 }
 
-static bool is_interruption(lua_State *L, int index) {
-  size_t n;
-  const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &n) : NULL;
-  return text != NULL && n >= 12 && strcmp(text + n - 12, "interrupted!") == 0;
-}
-
 /* call_due(pool) */
 static int call_due(lua_State *L) {
   struct pool *p = (struct pool *)lua_touserdata(L, 1);
@@ -132,7 +126,7 @@ static int call_due(lua_State *L) {
     lua_pushnil(L);
     lua_rawseti(L, 2, (lua_Integer)p->due_done);
     if (lua_pcall(L, 1, 0, 0) == LUA_OK) continue;
-    if (is_interruption(L, -1)) lua_error(L);
+    if (mp_lua_is_interruption(L, -1)) lua_error(L);
     lua_rawseti(L, 3, (lua_Integer)lua_rawlen(L, 3) + 1);
   }
   p->due = p->due_done = 0;
