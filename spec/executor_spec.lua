@@ -226,10 +226,11 @@ describe("a method that is called with a dot", function()
     local pool <close> = mp.Pool(1)
     local executor <close> = futures.ProcessPoolExecutor(1)
     for _, name in ipairs {"submit", "map", "shutdown", "terminate_workers"} do
-      fails("TypeError", "bad argument #1 to '[%w_]+' %(ProcessPoolExecutor expected, got ", executor[name], same, {1})
+      fails("TypeError", ("bad argument #1 to '%s' %%(ProcessPoolExecutor expected, got "):format(name),
+        executor[name], same, {1})
     end
-    for _, name in ipairs {"apply", "map", "starmap", "imap", "imap_unordered", "map_async"} do
-      fails("TypeError", "bad argument #1 to '%w+' %(Pool expected, got ", pool[name], same, {1})
+    for _, name in ipairs {"apply", "map", "starmap", "imap", "imap_unordered", "map_async", "starmap_async"} do
+      fails("TypeError", ("bad argument #1 to '%s' %%(Pool expected, got "):format(name), pool[name], same, {1})
     end
   end)
 end)

@@ -207,12 +207,8 @@ function Executor:init(...)
   ending.keep()
 end
 
-local function refuse(self, method)
-  raise("TypeError", ("bad argument #1 to '%s' (ProcessPoolExecutor expected, got %s)"):format(method, core.show(self)))
-end
-
 local function pool_of(self, method)
-  return type(self) == "table" and rawget(self, "pool") or refuse(self, method)
+  return type(self) == "table" and rawget(self, "pool") or core.refuse_self(self, "ProcessPoolExecutor", method)
 end
 
 -- submit(f, ...): a Future for f(...).

@@ -99,39 +99,38 @@ local Pool = core.methods "Pool"
 local read_map = core.options("chunksize:integer", "callback:function", "error_callback:function",
   "timeout:seconds", "retries:integer", "progress:any")
 
--- Called with a dot, a method has something else than a pool in its first place.
-local function check(self, method)
-  if type(self) == "userdata" and (getmetatable(self) or {}).__name == "Pool" then return end
-  raise("TypeError", ("bad argument #1 to '%s' (Pool expected, got %s)"):format(method, core.show(self)))
+-- The pool that the method was called for.
+local function checked(self, method)
+  if type(self) == "userdata" and (getmetatable(self) or {}).__name == "Pool" then return self end
+  core.refuse_self(self, "Pool", method)
 end
 
-local function start_map(waits, self, form, f, seq, ...)
-  check(self, form == ITEMS and "map" or "starmap")
+local function start_map(one, waits, form, f, seq, ...)
   local chunksize, callback, error_callback, timeout, retries, progress = read_map(...)
   local list, count = sequence.list(seq, "iterable")
   if progress then
     progress = require("multiprocessing.progress").watcher(progress)
     chunksize = chunksize or math.max(1, count // 100) -- small enough to see something move
   end
-  return core.pool_map(self, f, list, count, chunksize, form, callback, error_callback, timeout, retries,
+  return core.pool_map(one, f, list, count, chunksize, form, callback, error_callback, timeout, retries,
     progress or nil, waits)
 end
 
 function Pool:map_async(f, seq, ...)
-  return start_map(false, self, ITEMS, f, seq, ...)
+  return start_map(checked(self, "map_async"), false, ITEMS, f, seq, ...)
 end
 
 function Pool:starmap_async(f, seq, ...)
-  return start_map(false, self, LISTS, f, seq, ...)
+  return start_map(checked(self, "starmap_async"), false, LISTS, f, seq, ...)
 end
 
 -- map(f, seq [, chunksize]): the list of what f gives for each item.
 function Pool:map(f, seq, ...)
-  return start_map(true, self, ITEMS, f, seq, ...):get()
+  return start_map(checked(self, "map"), true, ITEMS, f, seq, ...):get()
 end
 
 function Pool:starmap(f, seq, ...)
-  return start_map(true, self, LISTS, f, seq, ...):get()
+  return start_map(checked(self, "starmap"), true, LISTS, f, seq, ...):get()
 end
 
 -- ---- streams ----
@@ -154,12 +153,11 @@ local function watched(stream, total, tell)
   end
 end
 
-local function start_stream(self, ordered, f, seq, ...)
-  check(self, "imap")
+local function start_stream(one, ordered, f, seq, ...)
   local chunksize, buffersize, timeout, retries, progress = read_stream(...)
   local input, length = seq, -1
   if type(seq) ~= "function" then input, length = sequence.list(seq, "iterable") end
-  local stream = core.pool_stream(self, f, input, length, chunksize, ordered, buffersize, timeout, retries)
+  local stream = core.pool_stream(one, f, input, length, chunksize, ordered, buffersize, timeout, retries)
   if not progress then return stream end
   return watched(stream, length >= 0 and length or nil, require("multiprocessing.progress").watcher(progress))
 end
@@ -167,17 +165,16 @@ end
 -- imap(f, seq [, chunksize [, buffersize]]): an iterator of index and value, in order; an iterator as
 -- input is drawn from only as far ahead as the buffer goes.
 function Pool:imap(f, seq, ...)
-  return start_stream(self, true, f, seq, ...)
+  return start_stream(checked(self, "imap"), true, f, seq, ...)
 end
 
 function Pool:imap_unordered(f, seq, ...)
-  return start_stream(self, false, f, seq, ...)
+  return start_stream(checked(self, "imap_unordered"), false, f, seq, ...)
 end
 
 -- apply(f [, args [, kwds]]): what f(args) gives.
 function Pool:apply(...)
-  check(self, "apply")
-  return self:apply_async(...):get()
+  return checked(self, "apply"):apply_async(...):get()
 end
 
 return pool

@@ -219,8 +219,18 @@ static int options_show(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg options_functions[] = {
-  {"options", options_form}, {"show", options_show}, {NULL, NULL}};
+/* refuse_self(value, expected, method): the method was called with a dot, and that in place of its
+** object. */
+static int options_refuse_self(lua_State *L) {
+  const char *expected = luaL_checkstring(L, 2), *method = luaL_checkstring(L, 3);
+  return mp_lua_raise(L, "TypeError", "bad argument #1 to '%s' (%s expected, got %s)", method,
+                      expected, mp_lua_show(L, 1));
+}
+
+static const luaL_Reg options_functions[] = {{"options", options_form},
+                                             {"show", options_show},
+                                             {"refuse_self", options_refuse_self},
+                                             {NULL, NULL}};
 
 void mp_lua_open_options(lua_State *L) {
   mp_lua_functions(L, options_functions);
