@@ -225,7 +225,7 @@ describe("a method that is called with a dot", function()
   it("says what it misses", function()
     local pool <close> = mp.Pool(1)
     local executor <close> = futures.ProcessPoolExecutor(1)
-    for _, name in ipairs {"submit", "map", "shutdown", "terminate_workers"} do
+    for _, name in ipairs {"submit", "map", "shutdown", "terminate_workers", "kill_workers"} do
       fails("TypeError", ("bad argument #1 to '%s' %%(ProcessPoolExecutor expected, got "):format(name),
         executor[name], same, {1})
     end
@@ -257,6 +257,24 @@ describe("an executor's end", function()
       fails("ProcessError", "cannot schedule new futures after shutdown", executor.submit, executor, same)
       executor:shutdown()
       assert.is_true(mp.monotonic() - before < 1 + helper.TOLERANCE)
+    end
+  end)
+
+  it("comes at once by kill_workers, whatever the workers do with SIGTERM", function()
+    for _, before in ipairs {"", "executor:terminate_workers()"} do
+      local result = helper.run("", {command = [[sh -c 'trap "" TERM; exec lua5.4 -e "$0"']], args = {[[
+        local mp = require "multiprocessing"
+        local executor = mp.futures.ProcessPoolExecutor(1)
+        local future = executor:submit(mp.sleep, 60)
+        while not future:running() do mp.sleep(0.001) end
+        local start = mp.monotonic()
+        ]] .. before .. [[ executor:kill_workers()
+        executor:shutdown()
+        print(mp.monotonic() - start, future:exception().kind)
+      ]]}})
+      local took, kind = result.stdout:match("^(%S+)\t(%S+)\n$")
+      assert.equal("BrokenProcessPool", kind, helper.describe(result))
+      assert.is_true(tonumber(took) < 0.5 + helper.TOLERANCE, took)
     end
   end)
 

@@ -247,15 +247,18 @@ function Executor:shutdown(...)
   end
 end
 
--- Ends the workers at once: what is open fails with BrokenProcessPool.
-function Executor:terminate_workers()
-  local pool = pool_of(self, "terminate_workers")
-  self.closed = true
-  pool:terminate()
-  working[pool] = nil
+-- Ends the workers now, by SIGTERM or by SIGKILL: what is open fails with BrokenProcessPool.
+local function ender(method, end_workers)
+  return function(self)
+    local pool = pool_of(self, method)
+    self.closed = true
+    end_workers(pool)
+    working[pool] = nil
+  end
 end
 
-Executor.kill_workers = Executor.terminate_workers
+Executor.terminate_workers = ender("terminate_workers", core.methods("Pool").terminate)
+Executor.kill_workers = ender("kill_workers", core.pool_kill)
 
 -- The end of a scope waits; by Ctrl-C it ends all, and calls nobody back.
 Executor.__close = function(self, err)

@@ -120,6 +120,20 @@ static int terminate_pool(struct crash_world *w, struct mp_context *c) {
   mp_pool_terminate(w->mine);
   return 0;
 }
+static int kill_pool(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  mp_pool_kill(w->mine);
+  return 0;
+}
+/* The supervisor never sees that it is over, and not yet how. */
+static void look_how(struct crash_world *w) {
+  bool over = mp_pool_state(w->theirs) == MP_POOL_TERMINATED;
+  CHECK(!over || w32_get(&pool_of(w->theirs)->killing));
+}
+static void prepare_kill(struct crash_world *w) {
+  prepare_creator(w);
+  w->meanwhile = look_how;
+}
 static int leave_pool(struct crash_world *w, struct mp_context *c) {
   (void)c;
   mp_pool_leave(w->mine);
@@ -172,6 +186,7 @@ LONG_TEST(the_creator_dies_in_part, 200) {
 }
 CREATOR_TEST(the_creator_dies_in_close, "pool close", prepare_creator, close_pool)
 CREATOR_TEST(the_creator_dies_in_terminate, "pool terminate", prepare_creator, terminate_pool)
+CREATOR_TEST(the_creator_dies_in_kill, "pool kill", prepare_kill, kill_pool)
 CREATOR_TEST(the_creator_dies_in_leave, "pool leave", prepare_over, leave_pool)
 CREATOR_TEST(the_creator_dies_in_a_collect_that_waits, "pool collect, nothing", prepare_creator,
              collect_waiting)

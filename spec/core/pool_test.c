@@ -173,6 +173,40 @@ TEST(terminate_ends_what_runs) {
   CHECK(test_now() - before < 1 + TOLERANCE);
 }
 
+/* Ends a pool with a worker that does not hear SIGTERM; gives how long that took. */
+static double end_of_the_deaf(void (*end_it)(struct world *w)) {
+  struct world w = pool_of_workers(2);
+  submit(&w, "i", 0, 0);
+  while (world_plan->victim == 0) test_sleep(0.001);
+  double before = test_now();
+  end_it(&w);
+  end(&w);
+  return test_now() - before;
+}
+
+static void terminate_it(struct world *w) {
+  mp_pool_terminate(w->pool);
+}
+static void kill_it(struct world *w) {
+  mp_pool_kill(w->pool);
+}
+static void terminate_and_kill_it(struct world *w) {
+  mp_pool_terminate(w->pool);
+  mp_supervisor_notify(&w->s);
+  test_sleep(0.05);
+  mp_pool_kill(w->pool);
+}
+
+TEST(terminate_waits_two_seconds_for_the_deaf) {
+  double took = end_of_the_deaf(terminate_it);
+  CHECK_TOOK(took, 2.0);
+}
+
+TEST(kill_does_not_wait_for_the_deaf) {
+  CHECK(end_of_the_deaf(kill_it) < 0.5 + TOLERANCE);
+  CHECK(end_of_the_deaf(terminate_and_kill_it) < 0.5 + TOLERANCE);
+}
+
 TEST(without_its_supervisor_a_pool_is_broken) {
   struct world w = pool_of_workers(2);
   struct mp_pool_result r;

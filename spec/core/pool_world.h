@@ -12,10 +12,11 @@
 
 /* A job is one byte: what a worker is to do with it. PAUSE: it stops, and gives a value when it is
 ** continued. FREEZE: it stops, and GONE: it dies, at a store of what it does next (world_plan).
+** STAY: it sleeps and does not hear SIGTERM; then it is the plan's victim.
 ** EARLY, as a task's first job: it stops before it could tell the supervisor that it has the
 ** task. */
 enum job { ECHO = 'e', SLEEP = 's', DIE = 'd', EXIT = 'x', PAUSE = 'p', FREEZE = 'f', GONE = 'g',
-           EARLY = 'y', LARGE = 'l', GROW = 'm', TICK = 't' };
+           EARLY = 'y', LARGE = 'l', GROW = 'm', TICK = 't', STAY = 'i' };
 
 /* Shared with the workers: where to strike. */
 struct plan {
@@ -62,7 +63,11 @@ TEST_TOOL void world_arm(struct mp_context *c, int signal_number) {
 
 TEST_TOOL void work_job(struct mp_handle *pool, char job) {
   static char *kept;
-  if (job == SLEEP) test_sleep(60);
+  if (job == STAY) {
+    signal(SIGTERM, SIG_IGN);
+    world_plan->victim = getpid();
+  }
+  if (job == SLEEP || job == STAY) test_sleep(60);
   if (job == TICK) test_sleep(0.002);
   if (job == DIE) raise(SIGKILL);
   if (job == EXIT) mp_process_exit(pool->context, 7);

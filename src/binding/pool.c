@@ -144,17 +144,24 @@ static int pool_close(lua_State *L) {
   return 0;
 }
 
-static void terminate(lua_State *L, struct pool *p) {
+static void terminate(lua_State *L, struct pool *p, bool kill) {
   enum mp_pool_state before = mp_pool_state(p->base.handle);
   mp_lua_pool_drain(L, 1);
-  mp_pool_terminate(p->base.handle);
+  if (kill) mp_pool_kill(p->base.handle);
+  else mp_pool_terminate(p->base.handle);
   mp_supervisor_notify(&p->supervisor);
   if (before != MP_POOL_BROKEN)
     mp_lua_pool_fail(L, 1, "CancelledError", "the pool was terminated");
 }
 
 static int pool_terminate(lua_State *L) {
-  terminate(L, mp_lua_pool_check(L, 1));
+  terminate(L, mp_lua_pool_check(L, 1), false);
+  return 0;
+}
+
+/* pool_kill(pool): terminates it, without a word to its workers. */
+static int pool_kill(lua_State *L) {
+  terminate(L, mp_lua_pool_check(L, 1), true);
   return 0;
 }
 
@@ -239,7 +246,7 @@ static int pool_leave(lua_State *L) {
   struct pool *p = (struct pool *)u;
   lua_settop(L, 1);
   if (!mp_lua_pool_is_ours(p)) return 0;
-  terminate(L, p);
+  terminate(L, p, false);
   (void)join_processes(L, p, MP_FOREVER);
   return 0;
 }
@@ -293,7 +300,7 @@ static const luaL_Reg pool_functions[] = {
   {"pool_new", pool_new}, {"pool_start", pool_start}, {"pool_expects", pool_expects},
   {"pool_take_in", pool_take_in}, {"pool_part", pool_part}, {"pool_finish", pool_finish},
   {"pool_is_ours", pool_is_own}, {"pool_is_over", pool_is_over},
-  {"pool_cancel_waiting", pool_cancel_waiting}, {NULL, NULL}};
+  {"pool_cancel_waiting", pool_cancel_waiting}, {"pool_kill", pool_kill}, {NULL, NULL}};
 
 void mp_lua_open_pool(lua_State *L) {
   mp_lua_type(L, &mp_lua_pool_type, pool_methods, pool_metamethods);

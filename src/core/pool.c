@@ -253,6 +253,11 @@ void mp_pool_terminate(struct mp_handle *pool) {
   pool_set_state(pool, MP_POOL_TERMINATED);
 }
 
+void mp_pool_kill(struct mp_handle *pool) {
+  w32_put(&pool_of(pool)->killing, 1);
+  mp_pool_terminate(pool);
+}
+
 void mp_pool_part(struct mp_handle *pool) {
   w32_put(&pool_of(pool)->parting, 1);
   mp_pool_close(pool);

@@ -108,6 +108,9 @@ bool mp_pool_is_running(struct mp_handle *pool, uint64_t id);
 /* No more tasks; workers end when the line is empty. Or: end now. Neither waits. */
 void mp_pool_close(struct mp_handle *pool);
 void mp_pool_terminate(struct mp_handle *pool);
+/* For the creator: terminates it, and leaves workers no time for SIGTERM; one that was terminated
+** before, too. Never waits. */
+void mp_pool_kill(struct mp_handle *pool);
 /* The creator is done with the pool: terminates it and gives up the handle. Never waits. */
 void mp_pool_leave(struct mp_handle *pool);
 /* The creator ends: closes the pool, whose tasks are done still; but if Ctrl-C came since the last

@@ -84,6 +84,7 @@ struct pool {
                                      ** time to time: whoever takes a task need not tell it */
   mp_w32 lookout;                    /* atomic; tag of the worker that watches the line, or 0 */
   mp_w32 parting;                    /* its creator ends: set once, by that one, without the lock */
+  mp_w32 killing;                    /* the same: workers are not asked to end when it is over */
   struct mp_park work;    /* workers wait for tasks */
   struct mp_park results; /* the creator waits for results */
 };

@@ -116,17 +116,22 @@ static void seats_reap(struct watch *w) {
   }
 }
 
+/* After SIGKILL there is nothing to wait for but the workers' ends. */
 static void pool_enforce_end(struct watch *w) {
   enum mp_pool_state state = mp_pool_state(w->pool);
   if (state != MP_POOL_TERMINATED && state != MP_POOL_BROKEN) return;
-  if (!w->terminating) {
-    w->terminating = true;
+  if (w32_get(&pool_of(w->pool)->killing)) {
+    w->kill_at = MP_NOW;
+  } else if (!w->terminating) {
     w->kill_at = mp_clock_after(TERMINATE_NS);
     mp_watch_signal(w, 0, SIGTERM);
     mp_watch_signal(w, 0, SIGCONT); /* one that is stopped hears it too */
   }
-  if (mp_clock_now() >= w->kill_at) mp_watch_signal(w, 0, SIGKILL);
-  if (w->kill_at < w->wake_up) w->wake_up = w->kill_at;
+  w->terminating = true;
+  if (mp_clock_now() >= w->kill_at)
+    mp_watch_signal(w, 0, SIGKILL);
+  else if (w->kill_at < w->wake_up)
+    w->wake_up = w->kill_at;
 }
 
 /* ---- the loop ---- */
