@@ -23,7 +23,7 @@
 
 static int bell_socket(void) {
   int fd = MP_CALL(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  return fd < 0 ? -errno : fd;
+  return fd < 0 ? -errno : mp_os_raise_above_stdio(fd);
 }
 
 /* An address of the family alone has the kernel choose the name. */

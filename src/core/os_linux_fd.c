@@ -1,9 +1,11 @@
 /* os_linux_fd.c -- the Linux half of os.h: descriptors made, counted out, and chance.
 **
 ** Every descriptor here is close-on-exec in the call that makes it, so that no fork and exec of
-** another thread can slip between. mp_os_close_but and mp_os_cloexec_from run in a child between
-** fork and exec, where other threads' locks may be held for ever: they use the stack and system
-** calls only. Nothing is shared or locked, and the kernel closes what a dead process held.
+** another thread can slip between, and none is 0, 1 or 2: in a program that has closed its standard
+** streams, what it prints would go there, and a child's new standard input would take its place.
+** mp_os_close_but and mp_os_cloexec_from run in a child between fork and exec, where other threads'
+** locks may be held for ever: they use the stack and system calls only. Nothing is shared or
+** locked, and the kernel closes what a dead process held.
 */
 #include "os.h"
 #include "os_call.h"
@@ -31,17 +33,33 @@
 /* ---- made ---- */
 
 static int made(int descriptor, int *fd) {
-  if (descriptor < 0) return -errno;
-  *fd = descriptor;
+  int raised = descriptor < 0 ? -errno : mp_os_raise_above_stdio(descriptor);
+  if (raised < 0) return raised;
+  *fd = raised;
+  return 0;
+}
+
+static int pair_made(const int pair[2], int fds[2]) {
+  int first = mp_os_raise_above_stdio(pair[0]), second = mp_os_raise_above_stdio(pair[1]);
+  if (first < 0 || second < 0) {
+    mp_os_close(first);
+    mp_os_close(second);
+    return first < 0 ? first : second;
+  }
+  fds[0] = first;
+  fds[1] = second;
   return 0;
 }
 
 int mp_os_pipe(int fds[2]) {
-  return MP_CALL(pipe2(fds, O_CLOEXEC)) < 0 ? -errno : 0;
+  int pair[2];
+  return MP_CALL(pipe2(pair, O_CLOEXEC)) < 0 ? -errno : pair_made(pair, fds);
 }
 
 int mp_os_socketpair(int type, int fds[2]) {
-  return MP_CALL(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds)) < 0 ? -errno : 0;
+  int pair[2];
+  int r = MP_CALL(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair));
+  return r < 0 ? -errno : pair_made(pair, fds);
 }
 
 int mp_os_eventfd(int *fd) {

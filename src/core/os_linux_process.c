@@ -124,7 +124,7 @@ int mp_os_zombie_status(int32_t pid, uint64_t start, int *status) {
 
 static int pidfd_open_raw(int32_t pid) {
   int fd = MP_TRY(pidfd_open, (int)syscall(SYS_pidfd_open, pid, 0));
-  return fd < 0 ? -errno : fd;
+  return fd < 0 ? -errno : mp_os_raise_above_stdio(fd);
 }
 
 /* Whether pidfds exist here at all: asked of a process that certainly does. */
@@ -244,7 +244,8 @@ static sigset_t signals_of_children(void) {
 int mp_os_child_news(int *fd) {
   sigset_t set = signals_of_children();
   int r = MP_CALL(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (r < 0) return -errno;
+  r = r < 0 ? -errno : mp_os_raise_above_stdio(r);
+  if (r < 0) return r;
   pthread_sigmask(SIG_BLOCK, &set, NULL);   /* fails only for an unknown `how` */
   *fd = r;
   return 0;
