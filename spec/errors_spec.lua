@@ -160,3 +160,33 @@ describe("an error that travels", function()
     assert.equal("SerializationError", err.kind)
   end)
 end)
+
+describe("with no descriptor left", function()
+  local FILL = [[
+    local mp = require "multiprocessing"
+    local queue, pool, ours = mp.Queue(), nil, {}
+    local function fill()
+      repeat ours[#ours + 1] = io.open("/dev/null") or false until not ours[#ours]
+    end
+    local function show(f, ...)
+      local ok, err = pcall(f, ...)
+      print(ok, mp.Error:is(err) and (err.code or err.kind) or err)
+    end
+  ]]
+
+  it("the first error is what it would be", function()
+    assert.equal("false\tEMFILE\nfalse\tEmpty\ntrue\tnil\n", helper.output(FILL .. [[
+      fill()
+      show(queue.fileno, queue)
+      show(queue.get, queue, false)
+      show(queue.put, queue, 1)]]))
+  end)
+
+  it("a pool's first failure is what it would be", function()
+    assert.equal("false\tRemoteError\nfalse\tWorkerLostError\n", helper.output(FILL .. [[
+      pool = mp.Pool(1)
+      fill()
+      show(pool.apply, pool, error, {"no luck"})
+      show(pool.apply, pool, os.exit, {3})]]))
+  end)
+end)

@@ -2,6 +2,7 @@
 -- first asked for.
 local core = require "multiprocessing.core"
 core.home()
+require "multiprocessing.errors" -- now: the error may be that no file can be opened
 
 local mp = {_VERSION = "multiprocessing 0.1"}
 

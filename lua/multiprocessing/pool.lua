@@ -3,6 +3,7 @@
 local core = require "multiprocessing.core"
 local process = require "multiprocessing.process"
 local sequence = require "multiprocessing.sequence"
+require "multiprocessing.result" -- C asks for it at the first failure, when perhaps no file can be opened
 
 local raise = core.raise
 

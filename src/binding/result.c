@@ -2,7 +2,7 @@
 ** Results: what the core answers, as Lua errors.
 **
 ** An error is a table {message =, where =, ...} with the metatable that its kind has in
-** lua/multiprocessing/errors.lua, which is loaded when the first error is made. `where` is the line
+** lua/multiprocessing/errors.lua, which is loaded with the module. `where` is the line
 ** of the innermost Lua function that is not one of ours, so that it points into the user's program
 ** whether a method is written in C or in Lua.
 */
