@@ -30,7 +30,7 @@ struct pool *mp_lua_pool_check(lua_State *L, int arg) {
 }
 
 void mp_lua_pool_book(lua_State *L, int pool, enum pool_book page) {
-  lua_getiuservalue(L, pool, page);
+  lua_getiuservalue(L, pool, (int)page);
 }
 
 /* The pool is given up: it ends by itself. In a forked child only what the child has of it goes. */

@@ -304,7 +304,7 @@ static void fail_all(lua_State *L, int pool) {
   static const enum pool_book of_tasks[] = {BOOK_TASKS, BOOK_PLACES, BOOK_RECORDS};
   for (size_t i = 0; i < MP_COUNT_OF(of_tasks); i++) {
     lua_newtable(L);
-    lua_setiuservalue(L, pool, of_tasks[i]);
+    lua_setiuservalue(L, pool, (int)of_tasks[i]);
   }
 }
 
