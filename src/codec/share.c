@@ -212,6 +212,15 @@ static void push_description(lua_State *L, int options, int what) {
   lua_rawseti(L, -2, TYPE_CLASS);
 }
 
+/* Puts the description on top into that table, under the value at `key`. */
+static void description_enter(lua_State *L, enum codec_table table, int key) {
+  mp_codec_table(L, table);
+  lua_pushvalue(L, key);
+  lua_pushvalue(L, -3);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+}
+
 static void check_functions(lua_State *L, int options, int needed) {
   int pack, unpack;
   if (!needed && lua_isnoneornil(L, options)) return;
@@ -230,14 +239,8 @@ int mp_codec_register_class(lua_State *L) {
   lua_settop(L, 3);
   check_functions(L, 3, 0);
   push_description(L, 3, 2);
-  mp_codec_table(L, CODEC_CLASSES);
-  lua_pushvalue(L, 2);
-  lua_pushvalue(L, 4);
-  lua_rawset(L, 5);
-  mp_codec_table(L, CODEC_NAMES);
-  lua_pushvalue(L, 1);
-  lua_pushvalue(L, 4);
-  lua_rawset(L, 6);
+  description_enter(L, CODEC_CLASSES, 2);
+  description_enter(L, CODEC_NAMES, 1);
   lua_settop(L, 2);
   return 1;
 }
@@ -247,9 +250,6 @@ int mp_codec_register_userdata(lua_State *L) {
   lua_settop(L, 2);
   check_functions(L, 2, 1);
   push_description(L, 2, 1);
-  mp_codec_table(L, CODEC_FOREIGN);
-  lua_pushvalue(L, 1);
-  lua_pushvalue(L, 3);
-  lua_rawset(L, 4);
+  description_enter(L, CODEC_FOREIGN, 1);
   return 0;
 }
