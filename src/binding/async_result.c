@@ -22,13 +22,17 @@ bool mp_lua_result_wait(lua_State *L, const struct result *r, mp_deadline until)
   return over;
 }
 
+/* Waits for the end; the time-out stands at 2. */
+static void wait_for_end(lua_State *L, struct result *r) {
+  if (!mp_lua_result_wait(L, r, mp_lua_timeout(L, 2)))
+    mp_lua_raise(L, "TimeoutError", "the result is not there yet");
+  lua_settop(L, 1);
+}
+
 /* get([timeout]): all values of the call, the list of the map, or raises what was raised. */
 static int result_get(lua_State *L) {
   struct result *r = mp_lua_result_check(L, 1);
-  mp_deadline until = mp_lua_timeout(L, 2);
-  if (!mp_lua_result_wait(L, r, until))
-    mp_lua_raise(L, "TimeoutError", "the result is not there yet");
-  lua_settop(L, 1);
+  wait_for_end(L, r);
   mp_lua_result_push(L, r, 1);
   if (r->state == RESULT_FAILED) return lua_error(L);
   return lua_gettop(L) - 1;
@@ -113,10 +117,7 @@ static bool is_cancelled(lua_State *L, const struct result *r) {
 /* exception([timeout]): what was raised, or nil. */
 static int future_exception(lua_State *L) {
   struct result *r = future_check(L);
-  mp_deadline until = mp_lua_timeout(L, 2);
-  if (!mp_lua_result_wait(L, r, until))
-    mp_lua_raise(L, "TimeoutError", "the result is not there yet");
-  lua_settop(L, 1);
+  wait_for_end(L, r);
   if (r->state != RESULT_FAILED) return 0;
   bool cancelled = is_cancelled(L, r);
   mp_lua_result_push(L, r, 1);

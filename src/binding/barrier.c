@@ -116,7 +116,7 @@ static int barrier_abort(lua_State *L) {
   return 0;
 }
 
-/* Methods, then the fields parties, n_waiting and broken. */
+/* The fields: parties, n_waiting, broken. Upvalue: the methods. */
 static int barrier_index(lua_State *L) {
   lua_pushvalue(L, 2);
   if (lua_gettable(L, lua_upvalueindex(1)) != LUA_TNIL) return 1;
@@ -217,14 +217,10 @@ static const luaL_Reg barrier_methods[] = {{"wait", barrier_wait},
                                            {"reset", barrier_reset},
                                            {"abort", barrier_abort},
                                            {NULL, NULL}};
+static const luaL_Reg barrier_metamethods[] = {{"__index", barrier_index}, {NULL, NULL}};
 static const luaL_Reg barrier_functions[] = {{"Barrier", barrier_new}, {NULL, NULL}};
 
 void mp_lua_open_barrier(lua_State *L) {
-  mp_lua_type(L, &barrier_type, barrier_methods, NULL);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &barrier_type);
-  lua_rawgetp(L, -1, &barrier_type); /* its methods */
-  lua_pushcclosure(L, barrier_index, 1);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  mp_lua_type(L, &barrier_type, barrier_methods, barrier_metamethods);
   mp_lua_functions(L, barrier_functions);
 }

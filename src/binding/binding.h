@@ -111,7 +111,7 @@ static inline uintptr_t mp_lua_seal(const struct mp_lua_handle *u, const struct 
 }
 
 /* Makes the type's metatable and its table of methods, to be found again by core.methods(name).
-** `methods` and `metamethods` may be NULL. __index, __gc, __close, __eq, __tostring and __name
+** `methods` and `metamethods` may be NULL; the latter have the table of methods as their upvalue. __index, __gc, __close, __eq, __tostring and __name
 ** are there by default; a __close among the metamethods replaces the one that closes. */
 void mp_lua_type(lua_State *L, const struct mp_lua_type *type, const luaL_Reg *methods,
                  const luaL_Reg *metamethods);
@@ -260,6 +260,9 @@ struct mp_lua_span mp_lua_span(lua_State *L, int arg, size_t length);
 
 /* Pushes the value as messages show it: "x" in quotes, numbers, nil, true; else its type. */
 const char *mp_lua_show(lua_State *L, int index);
+
+/* Is it a function, or something that is called like one? */
+bool mp_lua_is_callable(lua_State *L, int index);
 
 /* ---- sending ---- */
 

@@ -213,14 +213,10 @@ static const luaL_Reg connection_methods[] = {{"send", connection_send},
                                               {"recv_bytes", connection_recv_bytes},
                                               {"close", connection_close},
                                               {NULL, NULL}};
+static const luaL_Reg connection_metamethods[] = {{"__index", connection_index}, {NULL, NULL}};
 static const luaL_Reg connection_functions[] = {{"Pipe", connection_pipe}, {NULL, NULL}};
 
 void mp_lua_open_connection(lua_State *L) {
-  mp_lua_type(L, &connection_type, connection_methods, NULL);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &connection_type);
-  lua_rawgetp(L, -1, &connection_type); /* its methods */
-  lua_pushcclosure(L, connection_index, 1);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  mp_lua_type(L, &connection_type, connection_methods, connection_metamethods);
   mp_lua_functions(L, connection_functions);
 }

@@ -237,7 +237,10 @@ void mp_lua_type(lua_State *L, const struct mp_lua_type *type, const luaL_Reg *m
   lua_pushvalue(L, at);
   lua_setfield(L, -2, "__index");
   luaL_setfuncs(L, handle_metamethods, 0);
-  if (metamethods != NULL) luaL_setfuncs(L, metamethods, 0);
+  if (metamethods != NULL) {
+    lua_pushvalue(L, at);
+    luaL_setfuncs(L, metamethods, 1);
+  }
   lua_pushlightuserdata(L, (void *)(uintptr_t)type);
   lua_rawsetp(L, -2, &type_key);
   lua_pushvalue(L, at);

@@ -44,7 +44,7 @@ static const char *const type_names[] = {
   [MP_LUA_TABLE] = "a table",         [MP_LUA_FUNCTION] = "a function",
 };
 
-static bool is_callable(lua_State *L, int index) {
+bool mp_lua_is_callable(lua_State *L, int index) {
   if (lua_isfunction(L, index)) return true;
   if (luaL_getmetafield(L, index, "__call") == LUA_TNIL) return false;
   lua_pop(L, 1);
@@ -61,7 +61,7 @@ static bool has_type(lua_State *L, int index, enum mp_lua_option_type type) {
     case MP_LUA_NUMBER: case MP_LUA_SECONDS: return t == LUA_TNUMBER;
     case MP_LUA_STRING: return t == LUA_TSTRING;
     case MP_LUA_TABLE: return t == LUA_TTABLE;
-    case MP_LUA_FUNCTION: return is_callable(L, index);
+    case MP_LUA_FUNCTION: return mp_lua_is_callable(L, index);
     default: return true;
   }
 }

@@ -37,15 +37,8 @@ static bool is_option_table(lua_State *L, int index) {
   return is;
 }
 
-static bool is_callable(lua_State *L, int index) {
-  if (lua_isfunction(L, index)) return true;
-  if (luaL_getmetafield(L, index, "__call") == LUA_TNIL) return false;
-  lua_pop(L, 1);
-  return true;
-}
-
 void mp_lua_pool_callable(lua_State *L, int index) {
-  if (!is_callable(L, index))
+  if (!mp_lua_is_callable(L, index))
     mp_lua_raise(L, "TypeError", "func must be a function, got %s", mp_lua_show(L, index));
 }
 

@@ -233,6 +233,13 @@ static void take_text(lua_State *L) {
   lua_pushfstring(L, "(error object is a %s value)", lua_typename(L, type));
 }
 
+/* Pushes the traceback of the last error. */
+static void push_traceback(lua_State *L) {
+  lua_getupvalue(L, STACK_WORK, 1);
+  lua_rawgeti(L, -1, KEPT_TRACEBACK);
+  lua_remove(L, -2);
+}
+
 /* Calls settle_failure with the form, the error and the traceback, which are on top; false: the
 ** error cannot be sent (and is left on top of what it was). */
 static bool failure_try(lua_State *L, struct worker *w, enum failure_form how, int error) {
@@ -241,9 +248,7 @@ static bool failure_try(lua_State *L, struct worker *w, enum failure_form how, i
   lua_pushcclosure(L, settle_failure, 2);
   lua_pushinteger(L, how);
   lua_pushvalue(L, error);
-  lua_getupvalue(L, STACK_WORK, 1);
-  lua_rawgeti(L, -1, KEPT_TRACEBACK);
-  lua_remove(L, -2);
+  push_traceback(L);
   bool good = lua_pcall(L, 3, 0, 0) == LUA_OK;
   if (!good) lua_pop(L, 1);
   return good;
@@ -363,9 +368,7 @@ static void report_initializer(struct worker *w) {
     lua_pushcfunction(L, initializer_failed);
     lua_pushinteger(L, how);
     lua_pushvalue(L, error);
-    lua_getupvalue(L, STACK_WORK, 1);
-    lua_rawgeti(L, -1, KEPT_TRACEBACK);
-    lua_remove(L, -2);
+    push_traceback(L);
     lua_pushlightuserdata(L, w);
     if (lua_pcall(L, 4, 0, 0) == LUA_OK || how == FAILED_UNSENT) worker_exit(w, 1);
     lua_settop(L, error);

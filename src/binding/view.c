@@ -240,7 +240,7 @@ int mp_lua_view_make(lua_State *L, mp_array_options o, bool fresh) {
 
 void mp_lua_view_type(lua_State *L, const struct mp_lua_type *type, const luaL_Reg *methods,
                       const luaL_Reg *metamethods) {
-  mp_lua_type(L, type, methods, metamethods);
+  mp_lua_type(L, type, methods, NULL);
   lua_rawgetp(L, LUA_REGISTRYINDEX, type);
   for (const luaL_Reg *m = metamethods; m->name != NULL; m++) {
     lua_rawgetp(L, -1, type); /* its methods */
