@@ -111,8 +111,9 @@ static inline uintptr_t mp_lua_seal(const struct mp_lua_handle *u, const struct 
 }
 
 /* Makes the type's metatable and its table of methods, to be found again by core.methods(name).
-** `methods` and `metamethods` may be NULL; the latter have the table of methods as their upvalue. __index, __gc, __close, __eq, __tostring and __name
-** are there by default; a __close among the metamethods replaces the one that closes. */
+** `methods` and `metamethods` may be NULL; the latter have the table of methods as their upvalue.
+** __index, __gc, __close, __eq, __tostring and __name are there by default; a __close among the
+** metamethods replaces the one that closes. */
 void mp_lua_type(lua_State *L, const struct mp_lua_type *type, const luaL_Reg *methods,
                  const luaL_Reg *metamethods);
 

@@ -78,7 +78,8 @@ bool mp_lua_is_interruption(lua_State *L, int index) {
   size_t n;
   const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &n) : NULL;
   if (text == NULL || n < length) return false;
-  return strcmp(text + n - length, MESSAGE) == 0 || strstr(text, MESSAGE "\nstack traceback:") != NULL;
+  if (strcmp(text + n - length, MESSAGE) == 0) return true;
+  return strstr(text, MESSAGE "\nstack traceback:") != NULL;
 }
 
 /* is_interruption(err) */
