@@ -115,3 +115,66 @@ describe("timeouts", function()
     assert.is_true(mp.monotonic() - start >= 0.1)
   end)
 end)
+
+-- What a method says to what it cannot use: an error object at the caller's line.
+describe("a wrong argument", function()
+  local BAD = {1, "x", true, {}, io.stdout, coroutine.create(print)}
+
+  local function refused_here(kind, f, ...)
+    local ok, err = pcall(f, ...)
+    assert.is_false(ok)
+    assert.is_true(mp[kind]:is(err), tostring(err))
+    assert.truthy(err.where and err.where:find("options_spec.lua:", 1, true), tostring(err))
+    return err.message
+  end
+
+  it("is refused where a function is called under a lock", function()
+    for _, make in ipairs {mp.Lock, mp.RLock, mp.Semaphore, mp.BoundedSemaphore, mp.Condition} do
+      local lock = make()
+      for _, bad in ipairs(BAD) do refused_here("TypeError", lock.with, lock, bad) end
+      assert.equal(7, lock:with(setmetatable({}, {__call = function(_, n) return n end}), 7))
+    end
+    local condition = mp.Condition()
+    condition:acquire()
+    for _, bad in ipairs(BAD) do
+      local message = refused_here("TypeError", condition.wait_for, condition, bad)
+      assert.truthy(message:find("to 'wait_for' (function expected", 1, true), message)
+    end
+    condition:release()
+  end)
+
+  it("is refused as a list", function()
+    local array = mp.Array("i", 2)
+    for _, bad in ipairs {io.stdout, mp.Lock()} do
+      refused_here("TypeError", mp.Array, "i", bad)
+      refused_here("TypeError", array.assign, array, 1, bad)
+      refused_here("TypeError", mp.connection.wait, bad, 0)
+    end
+    refused_here("ValueError", mp.Queue().put_many, mp.Queue(), {n = -1})
+    assert.same({0, 0}, array:slice())
+  end)
+
+  it("is refused where a process is needed", function()
+    for _, method in ipairs {"start", "run", "join", "is_alive", "terminate", "close", "init"} do
+      refused_here("TypeError", mp.Process[method])
+      for _, bad in ipairs(BAD) do refused_here("TypeError", mp.Process[method], bad) end
+    end
+    assert.truthy(refused_here("TypeError", mp.Process.extend, 1):find("got 1", 1, true))
+  end)
+
+  it("is refused by the logger, whatever it is to log", function()
+    local logger = mp.get_logger()
+    local level = logger:get_level()
+    logger:set_level("critical")
+    for _, method in ipairs {"warning", "log", "set_level", "get_level"} do
+      for _, bad in ipairs(BAD) do refused_here("TypeError", logger[method], bad, "debug") end
+    end
+    refused_here("ValueError", logger.critical, logger, "%d", "x")
+    logger:set_level(level)
+  end)
+
+  it("is refused where something is to be waited for", function()
+    local lock = mp.Lock()
+    assert.truthy(refused_here("TypeError", mp.Queue().fileno, lock):find("got Lock", 1, true))
+  end)
+end)

@@ -1,5 +1,7 @@
 -- Classes: extend, create, ask. A class is a table with its instances' methods; instances are made
 -- by calling it, which calls init. Metamethods are inherited.
+local core = require "multiprocessing.core"
+
 local class = {}
 class.__index = class
 class.__name = "class"
@@ -14,6 +16,9 @@ class.init = function() end
 
 -- A new class that has all of this one's methods.
 function class:extend(name)
+  if type(self) ~= "table" then
+    core.raise("TypeError", ("bad argument #1 to 'extend' (a class expected, got %s)"):format(core.show(self)))
+  end
   local new = {}
   for key, value in pairs(self) do
     if type(key) == "string" and key:find("^__") then new[key] = value end

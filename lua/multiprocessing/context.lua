@@ -14,7 +14,7 @@ local function check(method)
     if method == name then return end
   end
   core.raise(KNOWN[method] and "ProcessError" or "ValueError", ("cannot find context for %s; there is %s")
-    :format(type(method) == "string" and ("%q"):format(method) or tostring(method), table.concat(METHODS, ", ")))
+    :format(core.show(method), table.concat(METHODS, ", ")))
 end
 
 function context.get_all_start_methods()

@@ -9,7 +9,7 @@ local function level_of(level)
   local number = type(level) == "string" and LEVELS[level:lower()] or math.tointeger(level)
   if not number then
     core.raise("ValueError", ("a level is \"debug\", \"info\", \"warning\", \"error\" or a number, got %s")
-      :format(type(level) == "string" and ("%q"):format(level) or tostring(level)))
+      :format(core.show(level)))
   end
   return number
 end
@@ -17,6 +17,12 @@ end
 local logger = {}
 logger.__index, logger.__name = logger, "Logger"
 function logger.__tostring(self) return ("<Logger multiprocessing (%s)>"):format(self:level_name()) end
+
+-- Called with a dot, a method has something else than the logger in its first place.
+local function check(self, method)
+  if getmetatable(self) == logger then return end
+  core.raise("TypeError", ("bad argument #1 to '%s' (Logger expected, got %s)"):format(method, core.show(self)))
+end
 
 local the_logger = setmetatable({threshold = LEVELS.warning}, logger)
 
@@ -26,24 +32,41 @@ end
 
 -- The level from which on lines are shown: its name, or Python's number.
 function logger:set_level(level)
+  check(self, "set_level")
   self.threshold = level_of(level)
 end
 
 function logger:get_level()
+  check(self, "get_level")
   return self.threshold
 end
 
--- Writes a line, made by string.format if there are more values. One write: lines stay whole.
-function logger:log(level, text, ...)
+-- The text of a line: of any value, or made by string.format if there are more.
+local function text_of(text, ...)
+  if select("#", ...) == 0 then return tostring(text) end
+  local ok, made = pcall(string.format, text, ...)
+  if not ok then core.raise("ValueError", made) end
+  return made
+end
+
+-- Writes a line. One write: lines stay whole.
+local function write(self, level, ...)
   local number = level_of(level)
   if number < self.threshold then return end
-  if select("#", ...) > 0 then text = text:format(...) end
-  local name = require("multiprocessing.process").current_process().name
+  local name, text = require("multiprocessing.process").current_process().name, text_of(...)
   io.stderr:write(("[%s/%s] %s\n"):format(NAMES[number] or number, name, text))
 end
 
+function logger:log(level, ...)
+  check(self, "log")
+  write(self, level, ...)
+end
+
 for name in pairs(LEVELS) do
-  logger[name] = function(self, text, ...) self:log(name, text, ...) end
+  logger[name] = function(self, ...)
+    check(self, name)
+    write(self, name, ...)
+  end
 end
 
 local log = {}

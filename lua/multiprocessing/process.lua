@@ -52,9 +52,13 @@ local function name_of(s)
   return s.name
 end
 
+local function check_class(object)
+  if not Process:is(object) then raise("TypeError", "a Process expected, got " .. core.show(object)) end
+end
+
 local function checked(object)
   local s = states[object]
-  if not s and not Process:is(object) then raise("TypeError", "a Process expected, got " .. type(object)) end
+  if not s or not s.owner then check_class(object) end
   if not s or not s.owner then
     raise("ProcessError", ("Process.init was not called by the init of %s"):format(class_name(object)))
   end
@@ -187,6 +191,7 @@ local NOTHING <const> = {}
 
 -- One table of its final size: less to copy after a fork.
 function Process:init(...)
+  check_class(self)
   local target, name, args, kwargs, daemon = core.process_options(...)
   local before, me = states[self] or NOTHING, states[current]
   me.count = me.count + 1
@@ -202,7 +207,7 @@ end
 
 -- What the process does: calls the target. Subclasses put their own in its place.
 function Process:run()
-  local s = state_of(self)
+  local s = checked(self)
   if not s.target then return end
   if not s.args and not s.kwargs then return s.target() end
   local arguments = call.arguments(s.target, s.args, s.kwargs)

@@ -34,6 +34,13 @@ local function collect(iterator)
   return list, n
 end
 
+-- How many values a list has: its field n, when it is there and a whole number.
+local function count(list, name)
+  local n = math.tointeger(list.n)
+  if n and n < 0 then core.raise("ValueError", ("the field n of %s must not be negative, got %d"):format(name, n)) end
+  return n or #list
+end
+
 local function copy(shared)
   local list, n = {}, #shared
   for i = 1, n do list[i] = shared[i] end
@@ -45,7 +52,7 @@ end
 function sequence.list(value, name)
   local kind = type(value)
   if kind == "table" and not getmetatable(value) then
-    return value, math.tointeger(value.n) or #value
+    return value, count(value, name)
   elseif kind == "function" then
     return collect(value)
   elseif (kind == "table" or kind == "userdata") and (getmetatable(value) or {}).__len then

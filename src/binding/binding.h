@@ -259,6 +259,9 @@ struct mp_lua_span {
 };
 struct mp_lua_span mp_lua_span(lua_State *L, int arg, size_t length);
 
+/* A table, or a userdata that has a length. */
+bool mp_lua_is_list(lua_State *L, int index);
+
 /* Pushes the value as messages show it: "x" in quotes, numbers, nil, true; else its type. */
 const char *mp_lua_show(lua_State *L, int index);
 

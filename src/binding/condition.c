@@ -100,7 +100,7 @@ static int condition_wait_for(lua_State *L) {
   (void)condition_check(L);
   mp_deadline until = mp_lua_timeout(L, 3);
   int abandoned, r = 0;
-  if (lua_isnoneornil(L, 2)) mp_lua_raise_type(L, 2, "function");
+  if (!mp_lua_is_callable(L, 2)) mp_lua_raise_type(L, 2, "function");
   for (;;) {
     lua_pushvalue(L, 2);
     lua_call(L, 0, 1);

@@ -115,7 +115,7 @@ static int method_with(lua_State *L) {
   const struct mp_lua_lockable *how =
       (const struct mp_lua_lockable *)lua_touserdata(L, lua_upvalueindex(1));
   (void)mp_lua_handle_check(L, 1, how->type);
-  if (lua_isnoneornil(L, 2)) mp_lua_raise_type(L, 2, "function");
+  if (!mp_lua_is_callable(L, 2)) mp_lua_raise_type(L, 2, "function");
   guard_make(L, how);
   lua_insert(L, 2);
   lua_toclose(L, 2);

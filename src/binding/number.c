@@ -211,7 +211,7 @@ const void *mp_lua_numbers_pack(lua_State *L, int index, const struct mp_lua_sit
   index = lua_absindex(L, index);
   int kind = lua_type(L, index);
   bool text = kind == LUA_TSTRING && is_text(site->code);
-  if (!text && kind != LUA_TTABLE && kind != LUA_TUSERDATA && kind != LUA_TFUNCTION) {
+  if (!text && kind != LUA_TFUNCTION && !mp_lua_is_list(L, index)) {
     const char *shown = mp_lua_show(L, index);
     lua_pushfstring(L, "a list%s or an iterator function is needed, not %s",
                     is_text(site->code) ? ", a string" : "", shown);

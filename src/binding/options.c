@@ -51,6 +51,13 @@ bool mp_lua_is_callable(lua_State *L, int index) {
   return true;
 }
 
+bool mp_lua_is_list(lua_State *L, int index) {
+  if (lua_type(L, index) != LUA_TUSERDATA) return lua_istable(L, index);
+  if (luaL_getmetafield(L, index, "__len") == LUA_TNIL) return false;
+  lua_pop(L, 1);
+  return true;
+}
+
 static bool has_type(lua_State *L, int index, enum mp_lua_option_type type) {
   int t = lua_type(L, index), whole = 0;
   switch (type) {

@@ -107,15 +107,28 @@ int mp_lua_raise_errno(lua_State *L, int error, const char *what) {
 
 /* ---- arguments ---- */
 
-/* The name under which the module has the function of the frame, if it was not called by a name (by
-** pcall, as a callback): pushes a string. */
-static const char *name_of(lua_State *L, lua_Debug *ar) {
-  lua_getinfo(L, "f", ar);
-  mp_lua_require(L, "multiprocessing.core");
+/* Pushes the key under which the table on top has the function, or nothing. */
+static const char *name_in(lua_State *L, int function) {
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-    if (!lua_rawequal(L, -1, -4) || lua_type(L, -2) != LUA_TSTRING) continue;
+    if (!lua_rawequal(L, -1, function) || lua_type(L, -2) != LUA_TSTRING) continue;
     lua_pop(L, 1);
     return lua_tostring(L, -1);
+  }
+  return NULL;
+}
+
+/* The name under which the module or a type has the function of the frame, if it was not called by
+** a name (by pcall, as a callback). It stays on the stack. */
+static const char *name_of(lua_State *L, lua_Debug *ar) {
+  lua_getinfo(L, "f", ar);
+  int function = lua_gettop(L);
+  mp_lua_require(L, "multiprocessing.core");
+  const char *name = name_in(L, function);
+  if (name != NULL) return name;
+  mp_lua_types(L);
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+    name = lua_istable(L, -1) ? name_in(L, function) : NULL;
+    if (name != NULL) return name;
   }
   return "?";
 }
@@ -124,7 +137,7 @@ static const char *name_of(lua_State *L, lua_Debug *ar) {
 static void push_bad_argument(lua_State *L, int arg) {
   lua_Debug ar;
   memset(&ar, 0, sizeof ar);
-  luaL_checkstack(L, 8, NULL);
+  luaL_checkstack(L, 12, NULL);
   if (lua_getstack(L, 0, &ar)) lua_getinfo(L, "n", &ar);
   const char *name = ar.name != NULL ? ar.name : name_of(L, &ar);
   if (ar.namewhat != NULL && strcmp(ar.namewhat, "method") == 0 && --arg == 0)

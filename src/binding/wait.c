@@ -20,6 +20,7 @@ static struct mp_lua_handle *object_check(lua_State *L) {
   if (u == NULL) mp_lua_raise_type(L, 1, "shared object");
   if (u->handle == NULL && mp_lua_handle_type(u)->kind == MP_KIND_PIPE)
     mp_lua_raise(L, "OSError", "handle is closed");
+  if (u->handle != NULL && !waitable(u)) mp_lua_raise_type(L, 1, "queue, connection or event");
   return mp_lua_handle_check(L, 1, mp_lua_handle_type(u));
 }
 
@@ -150,7 +151,7 @@ static int wait_for(lua_State *L, mp_waiting *w, size_t n, mp_deadline until) {
 static int wait_wait(lua_State *L) {
   mp_deadline until = mp_lua_timeout(L, 2);
   lua_settop(L, 2);
-  if (!lua_istable(L, 1) && !lua_isuserdata(L, 1)) return mp_lua_raise_type(L, 1, "list");
+  if (!mp_lua_is_list(L, 1)) return mp_lua_raise_type(L, 1, "list");
   lua_Integer n = luaL_len(L, 1);
   lua_createtable(L, n < INT32_MAX ? (int)n : 0, 0);
   for (lua_Integer i = 1; i <= n; i++) {
