@@ -178,3 +178,16 @@ describe("a wrong argument", function()
     assert.truthy(refused_here("TypeError", mp.Queue().fileno, lock):find("got Lock", 1, true))
   end)
 end)
+
+describe("a number that is too large for what it counts", function()
+  it("is refused, or is no limit", function()
+    for _, n in ipairs {4095, 1 << 32, (1 << 32) + 1, math.maxinteger} do
+      local text = "the number of processes must be at most 4094, got " .. n
+      refuses("ValueError", text, mp.Pool, n)
+      refuses("ValueError", text, mp.futures.ProcessPoolExecutor, n)
+    end
+    local pool <close> = mp.Pool {processes = 1, maxtasksperchild = (1 << 32) + 1}
+    assert.equal(pool:apply(mp.getpid), pool:apply(mp.getpid))
+    assert.equal(1, pool:apply {func = math.abs, args = {-1}, retries = math.maxinteger})
+  end)
+end)

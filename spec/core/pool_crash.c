@@ -167,7 +167,7 @@ LONG_TEST(the_supervisor_dies_as_it_marks_a_task, 200) {
 /* The supervisor's handle: its death breaks the pool, and so does its giving up. */
 static int break_pool(struct crash_world *w, struct mp_context *c) {
   (void)c;
-  mp_pool_break(w->mine);
+  mp_pool_break(w->mine, 0);
   return 0;
 }
 static void judge_break(struct crash_world *w, bool done) {

@@ -96,10 +96,24 @@ static void book_make(lua_State *L, int pool) {
   }
 }
 
+static uint32_t workers_check(lua_State *L, int arg) {
+  lua_Integer n = luaL_checkinteger(L, arg);
+  if (n > (lua_Integer)MP_PARTICIPANTS)
+    mp_lua_raise(L, "ValueError", "the number of processes must be at most %d, got %I",
+                 (int)MP_PARTICIPANTS, (LUAI_UACINT)n);
+  return (uint32_t)n;
+}
+
+/* More than a worker can ever do is no limit. */
+static uint32_t tasks_check(lua_State *L, int arg) {
+  lua_Integer n = luaL_checkinteger(L, arg);
+  return n > UINT32_MAX ? 0 : (uint32_t)n;
+}
+
 /* pool_new(workers, tasks_per_worker or 0, memory_per_worker or 0, executor): nothing is started
 ** yet. */
 static int pool_new(lua_State *L) {
-  struct mp_pool_options o = {(uint32_t)luaL_checkinteger(L, 1), (uint32_t)luaL_checkinteger(L, 2),
+  struct mp_pool_options o = {workers_check(L, 1), tasks_check(L, 2),
                               (uint64_t)luaL_checkinteger(L, 3)};
   struct mp_context *c = mp_lua_context(L);
   struct pool *p = (struct pool *)mp_lua_handle_new(L, &mp_lua_pool_type);

@@ -133,6 +133,8 @@ void mp_lua_pool_drain(lua_State *L, int pool);
 ** left. */
 void mp_lua_pool_fail(lua_State *L, int pool, const char *kind, const char *text);
 void mp_lua_pool_broke(lua_State *L, int pool);
+/* Pushes why no worker is left, where it was no initializer. */
+const char *mp_lua_pool_why_broken(lua_State *L, const struct pool *p);
 /* Pushes the error of an initializer that always fails, and its traceback; false: there is none. */
 bool mp_lua_pool_initializer_error(lua_State *L, const struct pool *p);
 

@@ -331,9 +331,19 @@ bool mp_lua_pool_initializer_error(lua_State *L, const struct pool *p) {
   return true;
 }
 
+const char *mp_lua_pool_why_broken(lua_State *L, const struct pool *p) {
+  int error = mp_pool_refused(p->base.handle);
+  if (error == 0) return lua_pushliteral(L, "the pool is broken: its supervisor has died");
+  return lua_pushfstring(L, "the pool is broken: no worker can be started: %s", mp_strerror(error));
+}
+
 /* No worker can be started, or the supervisor is gone. */
 void mp_lua_pool_broke(lua_State *L, int pool) {
   const struct pool *p = (const struct pool *)lua_touserdata(L, pool);
-  if (mp_lua_pool_initializer_error(L, p)) fail_all(L, pool);
-  else mp_lua_pool_fail(L, pool, "WorkerLostError", "the pool is broken: its supervisor has died");
+  if (mp_lua_pool_initializer_error(L, p)) {
+    fail_all(L, pool);
+    return;
+  }
+  mp_lua_pool_fail(L, pool, "WorkerLostError", mp_lua_pool_why_broken(L, p));
+  lua_pop(L, 1);
 }

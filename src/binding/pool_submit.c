@@ -66,9 +66,9 @@ static void spread_options(lua_State *L) {
 
 static void check_retries(lua_State *L, int index, struct mp_task_options *o) {
   lua_Integer n = luaL_optinteger(L, index, 0);
-  if (n < 0 || n > INT32_MAX)
+  if (n < 0)
     mp_lua_raise(L, "ValueError", "retries must not be negative, got %I", (LUAI_UACINT)n);
-  o->retries = (uint32_t)n;
+  o->retries = n > INT32_MAX ? INT32_MAX : (uint32_t)n;
 }
 
 static void check_limit(lua_State *L, int index, struct mp_task_options *o) {
@@ -94,8 +94,8 @@ static void submitted(lua_State *L, const struct pool *p, int r) {
       lua_pop(L, 1);
       lua_error(L);
     }
-    mp_lua_raise(L, p->executor ? "BrokenProcessPool" : "WorkerLostError",
-                 "the pool is broken: its supervisor has died");
+    (void)mp_lua_pool_why_broken(L, p);
+    mp_lua_raise_text(L, p->executor ? "BrokenProcessPool" : "WorkerLostError");
   }
   mp_lua_result_as(L, r, "a task", closed);
 }

@@ -269,8 +269,13 @@ void mp_pool_leave(struct mp_handle *pool) {
   (void)mp_handle_close(pool);
 }
 
-void mp_pool_break(struct mp_handle *pool) {
+void mp_pool_break(struct mp_handle *pool, int error) {
+  w32_put(&pool_of(pool)->refused, (uint32_t)error);
   pool_set_state(pool, MP_POOL_BROKEN);
+}
+
+int mp_pool_refused(const struct mp_handle *pool) {
+  return (int)w32_get(&pool_of(pool)->refused);
 }
 
 bool mp_pool_is_running(struct mp_handle *pool, uint64_t id) {

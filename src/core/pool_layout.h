@@ -79,6 +79,8 @@ struct pool {
   mp_w32 functions, function_count;  /* chain of function_blocks; number of the last function */
   mp_w32 initializer_error;          /* message, or none */
   mp_w32 unready;                    /* atomic: workers started since the last one came up */
+  mp_w32 refused;                    /* why no worker could be started, as -errno; set before the
+                                     ** pool breaks of it, by the supervisor, without the lock */
   mp_w32 supervisor;                 /* tag */
   mp_w32 measured;                   /* atomic; the supervisor looks at the workers' memory from
                                      ** time to time: whoever takes a task need not tell it */

@@ -10,6 +10,7 @@
 ** Whom it kills, and when, is pool_limits.c.
 ** Lock: the pool's, to read the last task's number. Invariant: each seat is empty or has one
 ** worker; a worker that is not up after many starts means that none can be, and the pool is broken.
+** A fork that fails is tried again, for ever if there is a worker beside.
 ** Death: held = HELD_SUPERVISOR in its handle entry tells whoever cleans up that the pool is
 ** broken; its workers have died with it. Each worker's death is cleaned up here at once: its task
 ** is settled or goes back in line (pool_work.c).
@@ -26,6 +27,7 @@
 #define TERMINATE_NS INT64_C(2000000000) /* from SIGTERM to SIGKILL */
 #define RETRY_NS INT64_C(100000000)      /* after a fork that failed */
 #define UNREADY_MORE 3u                  /* starts that may fail in a row, beside two a seat */
+#define REFUSALS_MOST 5u                 /* forks that may fail in a row, if there is no worker */
 
 static uint32_t seats_taken(const struct watch *w) {
   uint32_t n = 0;
@@ -70,8 +72,13 @@ static bool workers_wanted(const struct watch *w) {
 /* Counts a start, or takes it back. Before the worker runs, so that whoever has a result of its has
 ** its start in the figures. */
 static void started_add(struct watch *w, int n) {
+  struct pool *p = pool_of(w->pool);
+  uint32_t unready = w32_get(&p->unready);
   w->started += (uint32_t)n;
-  if (w->started >= w->seats) w64_put(&pool_of(w->pool)->restarted, w->started - w->seats);
+  if (w->started >= w->seats) w64_put(&p->restarted, w->started - w->seats);
+  if (n > 0) (void)w32_add(&p->unready, 1);
+  else /* a worker may have come up meanwhile, which makes it 0 */
+    while (unready != 0 && !w32_cas(&p->unready, &unready, unready - 1)) {}
 }
 
 /* Fills a seat. 1: this is the worker. */
@@ -79,13 +86,20 @@ static int seat_fill(struct watch *w, uint32_t i) {
   struct pool *p = pool_of(w->pool);
   const char name[] = "pool worker"; /* on the stack, which the child has in memory */
   mp_process_options o = {.name = name, .daemon = 1, .interrupt = interrupt_note};
-  (void)w32_add(&p->unready, 1);
   started_add(w, 1);
   int r = mp_process_start(w->c, &o, &w->seat[i]);
   if (r != 0) started_add(w, -1);
   if (r != 0) return r;
   if (w->seat[i] == NULL) return 1;
+  w->refusals = 0;
   w32_put(&p->worker_count, seats_taken(w));
+  return 0;
+}
+
+/* The system has refused to start a worker. */
+static int seats_wait(struct watch *w, int error) {
+  if (seats_taken(w) == 0 && ++w->refusals >= REFUSALS_MOST) mp_pool_break(w->pool, error);
+  w->wake_up = mp_clock_after(RETRY_NS);
   return 0;
 }
 
@@ -95,12 +109,12 @@ static int seats_fill(struct watch *w) {
   for (uint32_t i = 0; i < w->seats; i++) {
     if (w->seat[i] != NULL || !workers_wanted(w)) continue;
     if (w32_get(&p->unready) >= w->seats * 2 + UNREADY_MORE) {
-      mp_pool_break(w->pool);
+      mp_pool_break(w->pool, 0);
       return 0;
     }
     int r = seat_fill(w, i);
     if (r == 1) return 1;
-    if (r != 0) w->wake_up = mp_clock_after(RETRY_NS);
+    if (r != 0) return seats_wait(w, r);
   }
   return 0;
 }

@@ -25,6 +25,7 @@ struct watch {
   struct measured *measured, *before; /* at this look and at the one before; the same */
   uint32_t measured_count, before_count;
   uint32_t seats, started;
+  uint32_t refusals; /* starts in a row that the system has refused while there was no worker */
   int control;
   int news;            /* tells of children that are stopped; or -1 */
   bool look;           /* at the workers: one may be stopped */
