@@ -490,10 +490,17 @@ describe("Ctrl-C", function()
     local result = run [[
       local executor = mp.futures.ProcessPoolExecutor(1)
       local function work(i) mp.sleep(0.1) print("task " .. i) end
+      local function parent() return io.open("/proc/self/stat"):read("a"):match("%) %a (%d+)") end
+      local supervisor = executor:submit(parent):result()
+      local function has_heard() -- and sleeps again
+        local status = io.open("/proc/" .. supervisor .. "/status"):read("a")
+        local one, all = status:match("SigPnd:%s*(%x+)%s+ShdPnd:%s*(%x+)")
+        return status:find("State:%s*S") and (tonumber(one, 16) | tonumber(all, 16)) & 2 == 0
+      end
       executor:submit(work, 1)
-      local sender
-      print(pcall(function() sender = io.popen("kill -INT 0") mp.sleep(60) end))
-      mp.sleep(0.02)
+      print(pcall(function() local _ <close> = io.popen("kill -INT 0") mp.sleep(60) end))
+      collectgarbage() -- the pipe is closed now, also if it came too early for that: all have been sent it
+      while not has_heard() do mp.sleep(0.001) end
       executor:submit(work, 2)
     ]]
     assert.matches("^false\t[^\n]*interrupted!\ntask 1\ntask 2\n$", result.stdout)

@@ -37,30 +37,42 @@ static uint32_t seats_taken(const struct watch *w) {
 
 /* ---- starting ---- */
 
-/* private; of the process: Ctrl-C came */
-static volatile sig_atomic_t interrupted;
+/* private; of a supervisor's process, written before its handler is there */
+static struct {
+  const struct pool *pool;
+  int32_t pid;
+  int control;
+  volatile sig_atomic_t came;
+  volatile uint32_t after; /* the last task there was when Ctrl-C came */
+} interrupt;
 
+/* Async-signal-safe. The number is read here, as work may be given before the loop comes by;
+** without the lock, as a submission that goes on meanwhile is neither before nor after it. */
 static void interrupt_note(int signal_number) {
+  int error = errno;
   (void)signal_number;
-  interrupted = 1;
+  if (mp_os_pid() != interrupt.pid) return; /* a worker: it leaves that to the supervisor */
+  interrupt.after = w32_get(&interrupt.pool->serial);
+  interrupt.came = 1;
+  (void)mp_os_eventfd_post(interrupt.control); /* it may come right before the loop sleeps */
+  errno = error;
 }
 
-/* What came before was for the process that it was forked from. */
-static void interrupt_forget(void *arg) {
-  (void)arg;
-  interrupted = 0;
+static void interrupt_begin(void *supervisor) {
+  const struct mp_supervisor *s = (const struct mp_supervisor *)supervisor;
+  interrupt.pool = pool_of(s->pool);
+  interrupt.pid = mp_os_pid();
+  interrupt.control = s->control;
+  interrupt.came = 0; /* before, it was for the process that it was forked from */
 }
 
 static void interrupt_enforce(struct watch *w) {
   struct pool *p = pool_of(w->pool);
-  if (!interrupted && !w->interrupted) return;
+  if (!interrupt.came || !w32_get(&p->parting)) return;
   mp_mutex_lock(w->c, &p->object.lock);
   uint32_t last = w32_get(&p->serial);
   mp_mutex_unlock(w->c, &p->object.lock);
-  if (interrupted) w->interrupted_after = last;
-  w->interrupted = true;
-  interrupted = 0;
-  if (w32_get(&p->parting) && w->interrupted_after == last) mp_pool_terminate(w->pool);
+  if (interrupt.after == last) mp_pool_terminate(w->pool);
 }
 
 static bool workers_wanted(const struct watch *w) {
@@ -226,9 +238,9 @@ static uint32_t supervise(struct mp_handle *pool, int control, int32_t creator) 
 
 int mp_supervisor_start(struct mp_handle *pool, struct mp_supervisor *out, uint32_t *worker) {
   const char name[] = "pool supervisor"; /* on the stack, as a worker's */
-  mp_process_options o = {
-    .name = name, .daemon = 1, .interrupt = interrupt_note, .born = interrupt_forget};
   struct mp_supervisor s = {NULL, pool, -1};
+  mp_process_options o = {
+    .name = name, .daemon = 1, .interrupt = interrupt_note, .born = interrupt_begin, .arg = &s};
   int r = mp_os_eventfd(&s.control);
   if (r != 0) return r;
   int32_t creator = mp_os_pid();

@@ -30,8 +30,6 @@ struct watch {
   int news;            /* tells of children that are stopped; or -1 */
   bool look;           /* at the workers: one may be stopped */
   bool terminating;
-  bool interrupted;    /* Ctrl-C came when the last task was this one: */
-  uint32_t interrupted_after;
   mp_deadline kill_at; /* after SIGTERM */
   mp_deadline measure_at; /* the workers' memory, at the earliest */
   mp_deadline wake_up; /* the next time limit */
