@@ -116,8 +116,8 @@ void mp_pool_leave(struct mp_handle *pool);
 /* The creator ends: closes the pool, whose tasks are done still; but if Ctrl-C came since the last
 ** one was submitted, the supervisor terminates it. Never waits. */
 void mp_pool_part(struct mp_handle *pool);
-/* The supervisor gives up: no worker can be started, because of `error` (-errno) or, 0, because none
-** comes up. */
+/* The supervisor gives up: no worker can be started, because of `error` (-errno) or, 0, because
+** none comes up. */
 void mp_pool_break(struct mp_handle *pool, int error);
 /* Of a broken pool: that error. */
 int mp_pool_refused(const struct mp_handle *pool);
