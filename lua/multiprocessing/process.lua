@@ -272,14 +272,19 @@ local function warn_of_threads()
     .. " locked in the child"):format(threads))
 end
 
--- Before a child is forked.
+-- Before any fork.
+local function prepare()
+  reap()
+  settle()
+  warn_of_threads()
+end
+
+-- Before a child of ours is forked.
 function process.prepare_fork()
   if states[current].daemon then
     raise("ProcessError", "daemonic processes are not allowed to have children")
   end
-  reap()
-  settle()
-  warn_of_threads()
+  prepare()
 end
 
 function Process:start()
@@ -390,9 +395,7 @@ end
 
 -- The bare fork: the child goes on as a copy of this program. 0 there, here the child's pid.
 function process.fork()
-  reap()
-  settle()
-  warn_of_threads()
+  prepare()
   local handle, pid = core.process_start()
   if not handle then
     children = {}
