@@ -50,3 +50,22 @@ describe("a pool, where no process can be started", function()
       print(both())]]))
   end)
 end)
+
+describe("a pool, where memory is used up", function()
+  it("ends what cannot be done, and harms nothing", function()
+    local output = helper.output [[
+      local mp = require "multiprocessing"
+      mp.set_memory_limit(1000000)
+      local queue = mp.Queue()
+      pcall(function() while true do queue:put(("x"):rep(1000)) end end)
+      pcall(function() while true do queue:put(1) end end)
+      while queue:try_get() do end
+      local pool <close> = mp.Pool(2)
+      for _ = 1, 3 do
+        local ok, err = pcall(pool.map, pool, function() return ("y"):rep(10000) end, mp.range(200))
+        assert(not ok and (mp.MemoryError:is(err) or mp.WorkerLostError:is(err)), tostring(err))
+        assert(mp.check())
+      end]]
+    assert.equal("", output)
+  end)
+end)

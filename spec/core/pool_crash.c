@@ -89,6 +89,35 @@ LONG_TEST(a_worker_dies_with_results_in_messages, 200) {
       &(struct crash_case){"pool messages", prepare_worker, work_with_messages, judge_one_item});
 }
 
+/* An item has ended already, and took the room that the area keeps for an ending. */
+static void prepare_task_without_room(struct crash_world *w) {
+  prepare_worker(w);
+  struct mp_context *c = w->theirs->context;
+  struct pool *p = pool_of(w->theirs);
+  struct task *t = task_at(c, w32_get(&p->todo));
+  struct item_area *a = area_at(c, w32_get(&t->last_area));
+  mp_mutex_lock(c, &p->object.lock);
+  mp_item_end(c, t, MP_ITEM_LOST, 1, 9);
+  mp_tx_commit(c);
+  mp_mutex_unlock(c, &p->object.lock);
+  w32_put(&a->room, area_bytes(a));
+}
+/* Without memory the rest ends as that item did, and nothing is left to take. */
+static int work_after_room(struct crash_world *w, struct mp_context *c) {
+  (void)c;
+  int r = run_items(w->mine, 1);
+  return r == MP_TIMEOUT ? 0 : r;
+}
+static void judge_some_items(struct crash_world *w, bool done) {
+  (void)done;
+  finish_and_collect(w, ITEMS);
+}
+
+LONG_TEST(a_worker_dies_as_it_makes_room, 200) {
+  crash_enumerate_steps(&(struct crash_case){"pool room", prepare_task_without_room,
+                                             work_after_room, judge_some_items});
+}
+
 /* What the supervisor does to a task in hand whose worker is too large. False: nothing is in
 ** hand. */
 static bool condemn(struct mp_handle *pool) {

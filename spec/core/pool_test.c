@@ -207,6 +207,17 @@ TEST(kill_does_not_wait_for_the_deaf) {
   CHECK(end_of_the_deaf(terminate_and_kill_it) < 0.5 + TOLERANCE);
 }
 
+/* The first ending takes the room that an area keeps for one. */
+TEST(items_that_die_one_after_the_other_have_room_to_end) {
+  struct world w = pool_of_workers(1);
+  char items[8];
+  submit(&w, "hhdde", 0, 0);
+  collect(&w, items, NULL);
+  CHECK(strcmp(items, "hhLLe") == 0);
+  CHECK_EQ(mp_pool_stats(w.pool).lost, 2);
+  end(&w);
+}
+
 TEST(without_its_supervisor_a_pool_is_broken) {
   struct world w = pool_of_workers(2);
   struct mp_pool_result r;

@@ -13,10 +13,12 @@
 /* A job is one byte: what a worker is to do with it. PAUSE: it stops, and gives a value when it is
 ** continued. FREEZE: it stops, and GONE: it dies, at a store of what it does next (world_plan).
 ** STAY: it sleeps and does not hear SIGTERM; then it is the plan's victim.
+** MIDDLE: two of its values fill an area, but for one ending.
 ** EARLY, as a task's first job: it stops before it could tell the supervisor that it has the
 ** task. */
 enum job { ECHO = 'e', SLEEP = 's', DIE = 'd', EXIT = 'x', PAUSE = 'p', FREEZE = 'f', GONE = 'g',
-           EARLY = 'y', LARGE = 'l', GROW = 'm', TICK = 't', STAY = 'i' };
+           EARLY = 'y', LARGE = 'l', GROW = 'm', TICK = 't', STAY = 'i',
+           MIDDLE = 'h' };
 
 /* Shared with the workers: where to strike. */
 struct plan {
@@ -93,7 +95,8 @@ TEST_TOOL void work_off(struct mp_handle *pool, struct mp_supervisor *s) {
       work_job(pool, jobs[i]);
       large[0] = jobs[i];
       bool is_large = jobs[i] == LARGE || jobs[i] == FREEZE || jobs[i] == GONE;
-      struct mp_parcel p = {.bytes = large, .length = is_large ? sizeof large : 1};
+      size_t length = jobs[i] == MIDDLE ? 2036 : 1;
+      struct mp_parcel p = {.bytes = large, .length = is_large ? sizeof large : length};
       CHECK_EQ(mp_work_settle(&w, MP_ITEM_VALUE, &p), 0);
     }
     if (mp_work_done(&w) != 0) break;

@@ -85,7 +85,9 @@ static mp_ref over_pop(struct mp_context *c, struct pool *p) {
 
 static void result_open(struct mp_context *c, mp_ref ref, struct mp_pool_result *out) {
   const struct task *t = task_at(c, ref);
-  *out = (struct mp_pool_result){w64_get(&t->id), ref, task_settled(c, t)};
+  bool cut = (w32_get(&t->flags) & TASK_CUT) != 0;
+  *out = (struct mp_pool_result){w64_get(&t->id), ref,
+                                 cut ? w32_get(&t->count) : task_settled(c, t)};
 }
 
 /* A look for results, with the processor in hand: not where a worker could use it. */
@@ -154,14 +156,20 @@ static uint32_t item_read(struct mp_context *c, struct item_area *a, uint32_t at
 bool mp_pool_item(struct mp_handle *pool, const struct mp_pool_result *r,
                   struct mp_item_cursor *at, struct mp_item *out) {
   struct mp_context *c = pool->context;
-  if (at->area == MP_NONE) at->area = w32_get(&task_at(c, r->task)->area);
+  const struct task *t = task_at(c, r->task);
+  if (at->area == MP_NONE) at->area = w32_get(&t->area);
   struct item_area *a = area_at(c, at->area);
-  while (at->at >= area_bytes(a)) {
-    if (w32_get(&a->next) == MP_NONE) return false;
-    *at = (struct mp_item_cursor){w32_get(&a->next), 0};
+  while (at->at >= area_bytes(a) && w32_get(&a->next) != MP_NONE) {
+    at->area = w32_get(&a->next);
+    at->at = 0;
     a = area_at(c, at->area);
   }
-  at->at = item_read(c, a, at->at, out);
+  if (at->at < area_bytes(a))
+    at->last = at->at;
+  else if (!(w32_get(&t->flags) & TASK_CUT) || at->given == w32_get(&t->count))
+    return false;
+  at->at = item_read(c, a, at->last, out);
+  at->given++;
   return true;
 }
 

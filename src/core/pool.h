@@ -76,7 +76,8 @@ MP_MUST_USE int mp_pool_collect_many(struct mp_handle *pool, uint32_t many, mp_d
 /* Where in a result one reads; zeroed at first. */
 struct mp_item_cursor {
   mp_ref area;
-  uint32_t at;
+  uint32_t at, last; /* where the next item starts, and the one that was read */
+  uint32_t given;
 };
 struct mp_item {
   enum mp_item_kind kind;

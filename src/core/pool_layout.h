@@ -21,6 +21,7 @@ enum task_state { TASK_WAITING = 1, TASK_RUNNING, TASK_OVER };
 #define TASK_KILL_TIMEOUT 1u /* flags: the supervisor kills its worker, and why */
 #define TASK_KILL_CANCEL 2u
 #define TASK_KILL_MEMORY 4u
+#define TASK_CUT 8u /* over before all items ran: they end as the last one that there is */
 
 /* Items in an area: {u32 kind | reference bit | length << 4}, then the bytes, in fours. */
 #define ITEM_BY_REFERENCE 8u
@@ -112,6 +113,12 @@ static inline unsigned char *area_data(struct item_area *a) {
 /* Items that are settled; exact for its worker, and for all others once the task is over. */
 static inline uint32_t task_settled(const struct mp_context *c, const struct task *t) {
   return w32_get(&t->settled) + area_items(area_at(c, w32_get(&t->last_area)));
+}
+
+/* Is there room in the task for an ending, as there has to be while an item may be running? */
+static inline bool task_can_end(const struct mp_context *c, const struct task *t) {
+  const struct item_area *a = area_at(c, w32_get(&t->last_area));
+  return area_bytes(a) + ITEM_ENDED <= w32_get(&a->room);
 }
 
 /* A task stands in line: wakes a worker, unless one is on the lookout for it. */

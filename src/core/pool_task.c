@@ -145,7 +145,7 @@ void mp_item_end(struct mp_context *c, struct task *t, enum mp_item_kind kind, i
                  int32_t status) {
   struct item_area *a = area_at(c, w32_get(&t->last_area));
   uint64_t used;
-  MP_ASSERT(area_bytes(a) + ITEM_ENDED <= w32_get(&a->room));
+  MP_ASSERT(task_can_end(c, t));
   unsigned char *data = mp_item_begin(a, kind, false, ITEM_ENDED - ITEM_HEAD, &used);
   memcpy(data, &pid, sizeof pid);
   memcpy(data + sizeof pid, &status, sizeof status);

@@ -7,7 +7,9 @@
 ** its hands, and task.worker names the worker, both in the transactions that move the task.
 ** Death: owner_died finds the task by `held`: items that are settled count, the one being run is
 ** ended as lost (or timed out, or cancelled, or too large) or run again if it has retries left, and
-** the rest goes back to the front of the line.
+** the rest goes back to the front of the line. An ending may take the room that was kept for it:
+** who takes the task next makes room before it runs an item. If there is no memory for that, the
+** rest ends in the same way: the task is cut.
 */
 #include <errno.h>
 
@@ -69,26 +71,6 @@ static bool work_watch(struct mp_context *c, struct pool *p) {
   w32_put(&p->lookout, 0);
   mp_full_fence(); /* before the next look at the line; pairs with pool_call_worker */
   return found;
-}
-
-int mp_work_take(struct mp_handle *pool, mp_deadline until, struct mp_work *out) {
-  struct mp_context *c = pool->context;
-  struct pool *p = pool_of(pool);
-  for (unsigned nap = 0;;) {
-    mp_ref ref = w32_get(&p->todo) != MP_NONE ? work_pop(pool) : MP_NONE;
-    if (ref != MP_NONE) {
-      work_open(pool, ref, out);
-      if (w32_get(&p->todo) != MP_NONE) pool_call_worker(c, p);
-      return 0;
-    }
-    if (pool_ended(p)) return MP_CLOSED;
-    if (work_watch(c, p)) continue;
-    uint32_t seq = mp_park_ticket(&p->work);
-    mp_park_announce(&p->work);
-    if (w32_get(&p->todo) != MP_NONE || pool_ended(p)) continue;
-    int r = mp_park_wait(c, &p->work, seq, until, &nap);
-    if (r != 0) return r;
-  }
 }
 
 /* ---- settling ---- */
@@ -191,12 +173,10 @@ static void work_call_creator(struct mp_context *c, struct pool *p, uint64_t cou
   if (enough || (w32_get(&p->results.waiting) & MP_PARK_BELLS)) mp_park_wake(c, &p->results, 1);
 }
 
-int mp_work_done(struct mp_work *w) {
+/* Under the pool's lock, in a transaction, which ends here: the task is over. */
+static int work_leave(struct mp_work *w, bool condemned) {
   struct mp_context *c = w->pool->context;
   struct pool *p = pool_of(w->pool);
-  MP_ASSERT(task_settled(c, task_at(c, w->task)) == w->count);
-  mp_mutex_lock(c, &p->object.lock);
-  bool condemned = w32_get(&task_at(c, w->task)->flags) != 0;
   work_end(c, p, w->task);
   mp_tx_set32(c, &w->pool->entry->held, HELD_WORKER);
   mp_tx_commit(c);
@@ -204,6 +184,56 @@ int mp_work_done(struct mp_work *w) {
   mp_mutex_unlock(c, &p->object.lock);
   work_call_creator(c, p, count);
   return condemned ? MP_CLOSED : 0;
+}
+
+int mp_work_done(struct mp_work *w) {
+  struct mp_context *c = w->pool->context;
+  const struct task *t = task_at(c, w->task);
+  MP_ASSERT(task_settled(c, t) == w->count);
+  mp_mutex_lock(c, &pool_of(w->pool)->object.lock);
+  return work_leave(w, w32_get(&t->flags) != 0);
+}
+
+/* ---- taking, with room to end ---- */
+
+/* Ends the task as its last item did. Like mp_work_done it says whether this worker may go on. */
+static int work_cut(struct mp_work *w) {
+  struct mp_context *c = w->pool->context;
+  struct pool *p = pool_of(w->pool);
+  struct task *t = task_at(c, w->task);
+  mp_mutex_lock(c, &p->object.lock);
+  uint32_t flags = w32_get(&t->flags);
+  if (!(flags & TASK_KILL_CANCEL)) mp_tx_set32(c, &t->flags, flags | TASK_CUT);
+  return work_leave(w, flags != 0);
+}
+
+/* Room for an ending, before an item runs. MP_EMPTY: there is none, and the task is over. */
+static int work_make_room(struct mp_work *w) {
+  if (mp_likely(task_can_end(w->pool->context, task_at(w->pool->context, w->task)))) return 0;
+  if (area_add(w, 0) == 0) return 0;
+  return work_cut(w) != 0 ? MP_CLOSED : MP_EMPTY;
+}
+
+int mp_work_take(struct mp_handle *pool, mp_deadline until, struct mp_work *out) {
+  struct mp_context *c = pool->context;
+  struct pool *p = pool_of(pool);
+  for (unsigned nap = 0;;) {
+    mp_ref ref = w32_get(&p->todo) != MP_NONE ? work_pop(pool) : MP_NONE;
+    if (ref != MP_NONE) {
+      work_open(pool, ref, out);
+      if (w32_get(&p->todo) != MP_NONE) pool_call_worker(c, p);
+      int r = work_make_room(out);
+      if (r == MP_EMPTY) continue;
+      return r;
+    }
+    if (pool_ended(p)) return MP_CLOSED;
+    if (work_watch(c, p)) continue;
+    uint32_t seq = mp_park_ticket(&p->work);
+    mp_park_announce(&p->work);
+    if (w32_get(&p->todo) != MP_NONE || pool_ended(p)) continue;
+    int r = mp_park_wait(c, &p->work, seq, until, &nap);
+    if (r != 0) return r;
+  }
 }
 
 void mp_work_ready(struct mp_handle *pool) {
@@ -248,8 +278,9 @@ static void worker_died(struct mp_context *c, struct pool *p, mp_ref ref,
   uint32_t ended = w32_get(&dead->ended);
   int pid = mp_slot_pid(dead);
   bool singled_out = kind == MP_ITEM_TIMEOUT || kind == MP_ITEM_MEMORY;
-  /* not the next item, when the one that was meant just made it */
-  bool hit = settled < count && (!singled_out || w32_get(&t->kill_item) == settled);
+  /* not the next item, when the one that was meant just made it; nor one that did not run yet */
+  bool hit = settled < count && task_can_end(c, t) &&
+             (!singled_out || w32_get(&t->kill_item) == settled);
   bool again = (kind == MP_ITEM_LOST || kind == MP_ITEM_MEMORY) && w32_get(&t->retries_left) > 0;
   mp_tx_set64(c, &p->lost, w64_get(&p->lost) + 1);
   if (hit && again) {
