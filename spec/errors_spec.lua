@@ -190,3 +190,14 @@ describe("with no descriptor left", function()
       show(pool.apply, pool, os.exit, {3})]]))
   end)
 end)
+
+describe("with little address space", function()
+  local it = helper.SLOW == 1 and it or pending -- sanitizers need more
+  it("the first shared object is a MemoryError that says so", function()
+    local output = helper.output [[
+      os.exit(os.execute("ulimit -v 100000; exec lua5.4 -e 'local mp = require \"multiprocessing\" "
+        .. "local ok, err = pcall(mp.Queue) print(err.kind, err.message)'"))]]
+    assert.equal("MemoryError\topening shared memory: Cannot allocate memory (ulimit -v limits the address space)\n",
+      output)
+  end)
+end)

@@ -124,6 +124,9 @@ static void context_open(lua_State *L, struct mp_lua_state *s) {
   if (s->ended) mp_lua_raise(L, "ProcessError", "this Lua state is being closed");
   int r = mp_context_open(&o, &s->context);
   if (r == -EUSERS) mp_lua_raise(L, "ProcessError", "this session has as many processes as it can");
+  if (r == -ENOMEM) /* nothing of the session's own limit is used up yet */
+    mp_lua_raise(L, "MemoryError", "opening shared memory: %s (ulimit -v limits the address space)",
+                 mp_strerror(r));
   mp_lua_result(L, r, "opening shared memory");
   s->context->interrupted = mp_lua_interrupted;
   s->context->interrupted_arg = s;
