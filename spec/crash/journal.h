@@ -50,6 +50,7 @@ struct life { /* written by the judge */
 
 struct journal { /* shared by all */
   volatile int rest, ending;
+  volatile uint64_t refused; /* calls, for want of memory */
   struct seat seat[SEATS];
   struct cell cell[4];
   volatile uint32_t inside[3]; /* who has a unit of the bounded semaphore */

@@ -7,7 +7,7 @@
 **
 ** From time to time all come to rest: then nothing may be held or half done. Whoever does not come
 ** to rest within two seconds was stuck. Two seats are never killed, only stopped: these survivors
-** must get on through everything. The operations of a life follow from SEED and its number; when
+** must get on through everything. All that once more where memory is used up most of the time. The operations of a life follow from SEED and its number; when
 ** the kernel runs whom does not.
 */
 #include "../../src/core/object_layout.h"
@@ -15,6 +15,7 @@
 
 #define KILL_EVERY 0.005 /* seconds at most from one to the next */
 #define BURST 400
+#define MEMORY (256u << 20)
 #define SURVIVORS 2u
 #define STUCK (2 * test_slow())
 
@@ -24,6 +25,8 @@ struct torture {
   struct journal *j;
   struct sums sum;
   enum fault fault;
+  bool scarce;     /* from time to time memory is used up */
+  mp_queue *hoard; /* by this */
   uint64_t seed, random;
   uint32_t seats, lives;
   int gone[2]; /* a pipe whose other end every process holds */
@@ -57,6 +60,7 @@ static void worker_step(struct worker *w) {
 static void worker_run(struct torture *t, uint32_t seat) {
   static struct worker w;
   w = (struct worker){.c = t->c, .o = &t->o, .j = t->j, .s = &t->j->seat[seat], .fault = t->fault};
+  w.scarce = t->scarce;
   w.seat = seat;
   w.life = w.s->life;
   w.random = (t->seed * UINT64_C(0x9e3779b97f4a7c15)) ^ (w.life * UINT64_C(0xbf58476d1ce4e5b9));
@@ -73,8 +77,29 @@ static void worker_run(struct torture *t, uint32_t seat) {
   _exit(0);
 }
 
+/* From now on there is memory for everything. */
+static void memory_grant(struct torture *t) {
+  w64_put(&mp_arena_head(&t->c->arena)->limit, MEMORY);
+}
+
+/* From now on there is only what somebody gives back: no more is got from the system, and what is
+** free is in a queue of ours. */
+static void memory_use_up(struct torture *t) {
+  static const char bytes[4000];
+  w64_put(&mp_arena_head(&t->c->arena)->limit, 1);
+  for (size_t length = sizeof bytes; length > 0; length /= 4)
+    while (mp_queue_put(t->hoard, &(mp_parcel){.bytes = bytes, .length = length}, MP_NOW) == 0) {}
+}
+
+static void memory_give_back(struct torture *t) {
+  mp_letter l;
+  memory_grant(t);
+  while (mp_queue_get(t->hoard, MP_NOW, &l) == 0) mp_letter_free(t->c, &l);
+}
+
 static void seat_fill(struct torture *t, uint32_t i) {
   struct seat *s = &t->j->seat[i];
+  memory_grant(t);
   int pid;
   uint32_t tag;
   CHECK(++t->lives < LIVES);
@@ -142,6 +167,7 @@ static void survivors_watch(struct torture *t) {
 }
 
 static void strike(struct torture *t) {
+  if (t->scarce && chance(t) < 0.7) memory_use_up(t);
   test_sleep(chance(t) * KILL_EVERY);
   uint32_t i = (uint32_t)(next_random(&t->random) % t->seats);
   bool stop = i < SURVIVORS || chance(t) < 0.1;
@@ -210,6 +236,7 @@ static bool orphans_ended(struct torture *t) {
 static void rest_and_judge(struct torture *t) {
   uint32_t who = 0;
   t->j->rest = 1;
+  memory_give_back(t);
   for (double end = test_now() + STUCK; !at_rest(t, &who); test_sleep(0.0005)) {
     seats_reap(t, true);
     if (test_now() > end)
@@ -244,6 +271,7 @@ static void objects_make(struct torture *t) {
   CHECK_EQ(mp_barrier_new(t->c, PARTIES, &o->barrier), 0);
   CHECK_EQ(mp_array_new(t->c, &(mp_array_options){.code = 'q', .count = ELEMENTS}, &o->array), 0);
   for (int i = 0; i < QUEUES; i++) CHECK_EQ(mp_queue_new(t->c, &options[i], &o->queue[i]), 0);
+  CHECK_EQ(mp_queue_new(t->c, &options[QUEUES - 1], &t->hoard), 0);
 }
 
 static void objects_close(struct torture *t) {
@@ -259,6 +287,7 @@ static void objects_close(struct torture *t) {
   mp_barrier_close(o->barrier);
   mp_array_close(o->array);
   for (int i = 0; i < QUEUES; i++) mp_queue_close(o->queue[i]);
+  mp_queue_close(t->hoard);
 }
 
 static void nothing(int signal_number) {
@@ -266,7 +295,7 @@ static void nothing(int signal_number) {
 }
 
 static void torture_begin(struct torture *t) {
-  struct mp_context_options o = {.memory = 256 << 20, .space = 1 << 30};
+  struct mp_context_options o = {.memory = MEMORY, .space = 1 << 30};
   struct sigaction a = {.sa_handler = nothing};
   CHECK_EQ(sigaction(SIGUSR1, &a, NULL), 0);
   CHECK_EQ(mp_context_open(&o, &t->c), 0);
@@ -371,9 +400,10 @@ static long number_from(const char *name, long otherwise) {
 }
 
 /* Until so many kills, or, if none are asked for, so many seconds. */
-static void torture(double seconds, uint64_t kills, enum fault fault) {
+static void torture(double seconds, uint64_t kills, bool scarce, enum fault fault) {
   static struct torture t;
   t.fault = fault;
+  t.scarce = scarce;
   t.seed = (uint64_t)number_from("SEED", 1);
   double begin = test_now();
   torture_begin(&t);
@@ -381,20 +411,32 @@ static void torture(double seconds, uint64_t kills, enum fault fault) {
     for (int i = 0; i < BURST && (kills > 0 || test_now() - begin < seconds); i++) strike(&t);
     rest_and_judge(&t);
   }
+  uint64_t refused = t.j->refused;
+  CHECK((refused > 0) == scarce);
   torture_end(&t);
-  printf("torture: SEED=%ju: %ju kills, %ju stops, %ju lives, %ju operations in %.1f s\n",
-         (uintmax_t)t.seed, (uintmax_t)t.sum.deaths, (uintmax_t)t.sum.stops,
-         (uintmax_t)t.sum.lives, (uintmax_t)t.sum.operations, test_now() - begin);
+  printf("torture: SEED=%ju: %ju kills, %ju stops, %ju lives, %ju operations, %ju without memory, "
+         "in %.1f s\n", (uintmax_t)t.seed, (uintmax_t)t.sum.deaths, (uintmax_t)t.sum.stops,
+         (uintmax_t)t.sum.lives, (uintmax_t)t.sum.operations, (uintmax_t)refused,
+         test_now() - begin);
+}
+
+static void torture_as_told(bool scarce) {
+  double seconds = (double)number_from("SECONDS", 10) / 2;
+  torture(seconds, (uint64_t)number_from("KILLS", 0), scarce, FAULT_NONE);
 }
 
 LONG_TEST(nothing_is_lost_or_held_by_the_dead, 3600) {
-  torture((double)number_from("SECONDS", 10), (uint64_t)number_from("KILLS", 0), FAULT_NONE);
+  torture_as_told(false);
+}
+
+LONG_TEST(nor_where_memory_is_used_up, 3600) {
+  torture_as_told(true);
 }
 
 /* ---- the judge finds what is wrong ---- */
 
 #define FAULT_TEST(name, fault, complaint) \
-  MUST_FAIL(name, 30, complaint) { torture(3, 0, fault); }
+  MUST_FAIL(name, 30, complaint) { torture(3, 0, false, fault); }
 
 FAULT_TEST(a_message_that_is_dropped, FAULT_DROP, "messages were lost")
 FAULT_TEST(a_message_that_comes_twice, FAULT_DOUBLE, "delivered twice")

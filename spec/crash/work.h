@@ -40,6 +40,7 @@ struct worker {
   struct journal *j;
   struct seat *s;
   enum fault fault;
+  bool scarce; /* there may be no memory */
   uint64_t random;
   uint32_t seat, life, seq;
   uint32_t last_life[QUEUES][SEATS], last_seq[QUEUES][SEATS]; /* of what we took */
@@ -92,6 +93,16 @@ static void cell_leave(struct worker *w, struct cell *cell) {
   if (cell->owner != w->life || cell->a != cell->b)
     test_fail(__FILE__, __LINE__, "two are in one section at once");
   cell->owner = 0;
+}
+
+/* It is done; or there was no memory for it, where that may be, and nothing has changed. */
+static bool is_done(struct worker *w, int r) {
+  if (r == -ENOMEM && w->scarce) {
+    (void)__sync_add_and_fetch(&w->j->refused, 1);
+    return false;
+  }
+  CHECK_EQ(r, 0);
+  return true;
 }
 
 /* Takes it, however often we are interrupted. */
@@ -167,8 +178,8 @@ static void do_bounded(struct worker *w) {
     dwell(w);
     w->j->inside[place] = 0;
     CHECK_EQ(mp_semaphore_release(w->o->bounded), 0);
-  } else {
-    CHECK(r == MP_TIMEOUT || r == MP_INTERRUPTED);
+  } else if (r != MP_TIMEOUT && r != MP_INTERRUPTED) {
+    (void)is_done(w, r);
   }
   seat_end(w->s);
 }
@@ -218,7 +229,7 @@ static void do_barrier(struct worker *w) {
   unsigned number = 0;
   seat_begin(w->s, OP_BARRIER, 0, 0, 0);
   int r = mp_barrier_wait(w->o->barrier, some_time(w), NULL, &number);
-  CHECK(r == 0 || r == MP_BROKEN || r == MP_INTERRUPTED || r == MP_TIMEOUT);
+  if (r != MP_BROKEN && r != MP_INTERRUPTED && r != MP_TIMEOUT) (void)is_done(w, r);
   if (r == 0) CHECK(number >= 1 && number <= PARTIES);
   if (r == MP_BROKEN && dice(w, 2) == 0) mp_barrier_reset(w->o->barrier);
   seat_end(w->s);
@@ -228,23 +239,26 @@ static void do_barrier(struct worker *w) {
 
 enum { KIND_NONE, KIND_LOCK, KIND_SEMAPHORE, KIND_EVENT, KIND_QUEUE, KINDS };
 
+/* NULL: there was no memory for it. */
 static struct mp_handle *object_make(struct worker *w, uint32_t kind) {
   struct mp_handle *h = NULL;
-  if (kind == KIND_LOCK) CHECK_EQ(mp_lock_new(w->c, &h), 0);
+  int r = 0;
+  if (kind == KIND_LOCK) r = mp_lock_new(w->c, &h);
   if (kind == KIND_SEMAPHORE)
-    CHECK_EQ(mp_semaphore_new(w->c, &(mp_semaphore_options){2, MP_SEMAPHORE_BOUNDED}, &h), 0);
-  if (kind == KIND_EVENT) CHECK_EQ(mp_event_new(w->c, &h), 0);
-  if (kind == KIND_QUEUE) CHECK_EQ(mp_queue_new(w->c, &(mp_queue_options){0}, &h), 0);
-  return h;
+    r = mp_semaphore_new(w->c, &(mp_semaphore_options){2, MP_SEMAPHORE_BOUNDED}, &h);
+  if (kind == KIND_EVENT) r = mp_event_new(w->c, &h);
+  if (kind == KIND_QUEUE) r = mp_queue_new(w->c, &(mp_queue_options){0}, &h);
+  return is_done(w, r) ? h : NULL;
 }
 
 static struct mp_handle *object_open(struct worker *w, uint32_t kind, mp_ticket t) {
   struct mp_handle *h = NULL;
-  if (kind == KIND_LOCK) CHECK_EQ(mp_lock_open(w->c, t, &h), 0);
-  if (kind == KIND_SEMAPHORE) CHECK_EQ(mp_semaphore_open(w->c, t, &h), 0);
-  if (kind == KIND_EVENT) CHECK_EQ(mp_event_open(w->c, t, &h), 0);
-  if (kind == KIND_QUEUE) CHECK_EQ(mp_queue_open(w->c, t, &h), 0);
-  return h;
+  int r = 0;
+  if (kind == KIND_LOCK) r = mp_lock_open(w->c, t, &h);
+  if (kind == KIND_SEMAPHORE) r = mp_semaphore_open(w->c, t, &h);
+  if (kind == KIND_EVENT) r = mp_event_open(w->c, t, &h);
+  if (kind == KIND_QUEUE) r = mp_queue_open(w->c, t, &h);
+  return is_done(w, r) ? h : NULL;
 }
 
 /* A queue may go with messages in it, a semaphore's taker be killed. */
@@ -256,13 +270,12 @@ static void object_use(struct worker *w, uint32_t kind, struct mp_handle *h) {
     CHECK(r == 0 || r == MP_ABANDONED);
     CHECK_EQ(mp_lock_release(h), 0);
   } else if (kind == KIND_SEMAPHORE) {
-    CHECK_EQ(mp_semaphore_acquire(h, MP_NOW), 0);
-    CHECK_EQ(mp_semaphore_release(h), 0);
+    if (is_done(w, mp_semaphore_acquire(h, MP_NOW))) CHECK_EQ(mp_semaphore_release(h), 0);
   } else if (kind == KIND_EVENT) {
     mp_event_set(h);
   } else {
     for (uint32_t n = dice(w, 40); n > 0; n--)
-      CHECK_EQ(mp_queue_put(h, &(mp_parcel){.bytes = w->bytes[3], .length = n * 9}, MP_NOW), 0);
+      (void)is_done(w, mp_queue_put(h, &(mp_parcel){.bytes = w->bytes[3], .length = n * 9}, MP_NOW));
     for (uint32_t n = dice(w, 40); n > 0 && mp_queue_get(h, MP_NOW, &l) == 0; n--)
       mp_letter_free(w->c, &l);
   }
@@ -279,7 +292,7 @@ static void do_object(struct worker *w) {
   uint32_t kind = 1 + dice(w, KINDS - 1);
   seat_begin(w->s, OP_OBJECT, kind, 0, 0);
   struct mp_handle *h = object_make(w, kind);
-  object_use(w, kind, h);
+  if (h != NULL) object_use(w, kind, h);
   object_close(kind, h);
   seat_end(w->s);
 }
@@ -339,7 +352,7 @@ static void message_read(struct worker *w, const mp_letter *l, uint32_t queue) {
   CHECK_EQ(l->parcel.ticket_count, m.kind != KIND_NONE);
   if (m.kind == KIND_NONE) return;
   struct mp_handle *h = object_open(w, m.kind, l->parcel.tickets[0]);
-  object_use(w, m.kind, h);
+  if (h != NULL) object_use(w, m.kind, h);
   object_close(m.kind, h);
 }
 
@@ -347,6 +360,7 @@ static void do_put(struct worker *w) {
   uint32_t q = dice(w, QUEUES), n = dice(w, 6) == 0 ? 2 + dice(w, 2) : 1;
   uint32_t kind = dice(w, 12) == 0 ? 1 + dice(w, KINDS - 1) : (uint32_t)KIND_NONE;
   struct mp_handle *passenger = object_make(w, kind);
+  if (passenger == NULL) kind = KIND_NONE;
   mp_ticket t = passenger != NULL ? mp_handle_ticket(passenger) : (mp_ticket){{0, 0}};
   mp_parcel p[4];
   mp_queue_state state;
@@ -361,7 +375,7 @@ static void do_put(struct worker *w) {
     mark_intend(w->j, w->life, w->seq + i, q);
   }
   int r = n > 0 ? mp_queue_put_many(w->o->queue[q], p, n, some_time(w), &done) : MP_FULL;
-  CHECK(r == 0 || r == MP_FULL || r == MP_TIMEOUT || r == MP_INTERRUPTED);
+  if (r != MP_FULL && r != MP_TIMEOUT && r != MP_INTERRUPTED) (void)is_done(w, r);
   if (w->fault == FAULT_DOUBLE && done > 0 && dice(w, 50) == 0)
     r = mp_queue_put(w->o->queue[q], p, MP_NOW);
   for (uint32_t i = 0; i < n; i++) {
@@ -398,7 +412,7 @@ static void do_get(struct worker *w) {
   CHECK(r == 0 || r == MP_TIMEOUT || r == MP_INTERRUPTED);
   seat_begin(w->s, OP_GET, q, 0, n);
   r = mp_queue_get_many(w->o->queue[q], n, until, l, &got);
-  CHECK(r == 0 || r == MP_EMPTY || r == MP_TIMEOUT || r == MP_INTERRUPTED);
+  if (r != MP_EMPTY && r != MP_TIMEOUT && r != MP_INTERRUPTED) (void)is_done(w, r);
   if (r != 0) got = 0;
   bool drop = w->fault == FAULT_DROP && dice(w, 20) == 0;
   for (uint32_t i = 0; i < got; i++)
@@ -419,7 +433,7 @@ static void do_fork(struct worker *w) {
   int pid, status;
   uint32_t tag;
   seat_begin(w->s, OP_FORK, 0, 0, 0);
-  CHECK_EQ(mp_context_fork(w->c, false, &pid, &tag), 0);
+  if (!is_done(w, mp_context_fork(w->c, false, &pid, &tag))) return seat_end(w->s);
   if (pid == 0) {
     struct seat mine = {0};
     w->s = &mine;
