@@ -7,8 +7,8 @@
 **
 ** From time to time all come to rest: then nothing may be held or half done. Whoever does not come
 ** to rest within two seconds was stuck. Two seats are never killed, only stopped: these survivors
-** must get on through everything. All that once more where memory is used up most of the time. The operations of a life follow from SEED and its number; when
-** the kernel runs whom does not.
+** must get on through everything. All that once more where memory is used up most of the time. The
+** operations of a life follow from SEED and its number; when the kernel runs whom does not.
 */
 #include "../../src/core/object_layout.h"
 #include "work.h"
