@@ -191,3 +191,19 @@ describe("a number that is too large for what it counts", function()
     assert.equal(1, pool:apply {func = math.abs, args = {-1}, retries = math.maxinteger})
   end)
 end)
+
+describe("a process's args.n", function()
+  it("counts the arguments, or is refused when the process is made", function()
+    for _, n in ipairs {-1, math.mininteger, math.maxinteger, 990001} do
+      refuses("ValueError", "args.n must be from 0 to 990000, got " .. n, mp.Process, {target = print, args = {n = n}})
+    end
+    local count = mp.Value("i")
+    for n, args in pairs {[0] = {n = 0, 1}, [3] = {n = 3}, [2] = {1, 2, n = "many"}, [1] = {1, n = 1.5}} do
+      local process = mp.Process {target = function(...) count.value = select("#", ...) end, args = args}
+      process:start()
+      process:join()
+      assert.equal(n, count.value)
+      assert.equal(0, process.exitcode)
+    end
+  end)
+end)

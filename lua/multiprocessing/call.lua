@@ -42,11 +42,22 @@ local function fill(f, list, kwargs)
   end
 end
 
--- The arguments as a list with n. args.n counts them where it is given, so that nils are kept.
+local MOST <const> = 990000 -- values for which Lua's stack has room
+
+-- How many arguments there are: args.n counts them where it is an integer, so that nils are kept.
+function call.count(args)
+  local count = math.type(args.n) == "integer" and args.n or #args
+  if count < 0 or count > MOST then
+    core.raise("ValueError", ("args.n must be from 0 to %d, got %d"):format(MOST, count))
+  end
+  return count
+end
+
+-- The arguments as a list with n.
 function call.arguments(f, args, kwargs)
   local list = {n = 0}
   if args then
-    list.n = args.n or #args
+    list.n = call.count(args)
     table.move(args, 1, list.n, 1, list)
   end
   if kwargs and next(kwargs) ~= nil then fill(f, list, kwargs) end
