@@ -2,7 +2,8 @@
 ** A pool under fire: its creator submits tasks, a killer kills workers and stops some for a while,
 ** and each item of each task must be settled exactly once, in order, with its own value or as lost;
 ** at most as many are lost as workers were killed or stopped, and when the pool has ended no memory
-** is left.
+** is left. All that once more where memory is used up now and then: then items may end as an error,
+** or as lost with the worker that could not even say so.
 **
 **     make crash SECONDS=60 SEED=7
 */
@@ -16,6 +17,8 @@
 #define STRIKE 0.020     /* seconds at most from one kill to the next */
 #define STOP 0.300       /* seconds at most that a worker is stopped, one at a time */
 #define PROMPTLY (2 * test_slow())
+#define MEMORY (128u << 20)
+#define PADDING 3000u    /* bytes at most of a value, where memory is scarce */
 
 struct task { /* what is sent, and, for one item, what comes back */
   uint32_t serial, count, item;
@@ -24,6 +27,7 @@ struct task { /* what is sent, and, for one item, what comes back */
 struct board { /* shared with the workers */
   volatile pid_t pid[WORKERS];
   volatile uint32_t next;
+  volatile uint64_t refused; /* results for want of memory */
 };
 
 struct fire {
@@ -37,6 +41,7 @@ struct fire {
   uint64_t kills, stops, tasks, items, lost;
   pid_t stopped; /* or 0 */
   double go_on;  /* when it is continued */
+  mp_queue *hoard; /* what uses up the memory; NULL: nothing does */
   bool cheats; /* a worker tells of another item now and then: must be found */
 };
 
@@ -48,6 +53,21 @@ static uint32_t dice(struct fire *f, uint32_t n) {
 }
 
 /* ---- workers ---- */
+
+/* Settles an item with its value or, without memory for that, with an error. */
+static void settle(struct fire *f, struct mp_work *w, const struct task *t) {
+  char bytes[sizeof *t + PADDING] = "";
+  mp_parcel p = {.bytes = bytes, .length = sizeof *t + (f->hoard != NULL ? dice(f, PADDING) : 0)};
+  memcpy(bytes, t, sizeof *t);
+  int r = mp_work_settle(w, MP_ITEM_VALUE, &p);
+  if (r == -ENOMEM && f->hoard != NULL) {
+    (void)__sync_fetch_and_add(&f->board->refused, 1);
+    p.length = sizeof *t;
+    r = mp_work_settle(w, MP_ITEM_ERROR, &p);
+    if (r == -ENOMEM) mp_process_exit(f->c, 1);
+  }
+  CHECK_EQ(r, 0);
+}
 
 static void work(struct fire *f) {
   struct mp_work w;
@@ -62,7 +82,7 @@ static void work(struct fire *f) {
     for (uint32_t i = w.first; i < w.count; i++) {
       if (dice(f, 8) == 0) test_sleep(0.0005);
       t.item = f->cheats && dice(f, 100) == 0 ? i + 1 : i;
-      CHECK_EQ(mp_work_settle(&w, MP_ITEM_VALUE, &(mp_parcel){.bytes = &t, .length = sizeof t}), 0);
+      settle(f, &w, &t);
     }
     if (mp_work_done(&w) != 0) break;
   }
@@ -71,14 +91,15 @@ static void work(struct fire *f) {
 
 /* ---- the creator ---- */
 
-static void fire_begin(struct fire *f) {
-  struct mp_context_options o = {.memory = 128 << 20, .space = 512 << 20};
+static void fire_begin(struct fire *f, bool scarce) {
+  struct mp_context_options o = {.memory = MEMORY, .space = 512 << 20};
   const char *seed = getenv("SEED");
   uint32_t number;
   f->random = (seed != NULL ? (uint64_t)atol(seed) : 1) * UINT64_C(0x9e3779b97f4a7c15) + 1;
   f->board = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   CHECK(f->board != MAP_FAILED);
   CHECK_EQ(mp_context_open(&o, &f->c), 0);
+  if (scarce) CHECK_EQ(mp_queue_new(f->c, &(mp_queue_options){0}, &f->hoard), 0);
   CHECK_EQ(mp_pool_new(f->c, &(struct mp_pool_options){.workers = WORKERS}, &f->pool), 0);
   CHECK_EQ(mp_supervisor_start(f->pool, &f->s, &number), 0);
   if (number != 0) work(f);
@@ -88,8 +109,23 @@ static void submit(struct fire *f, uint32_t i) {
   struct task t = {++f->serial, 1 + dice(f, ITEMS), 0};
   struct mp_task_options o = {.count = t.count, .retries = dice(f, 4)};
   mp_parcel p = {.bytes = &t, .length = sizeof t};
-  CHECK_EQ(mp_pool_submit(f->pool, &p, &o, &f->id[i]), 0);
+  int r = mp_pool_submit(f->pool, &p, &o, &f->id[i]);
+  if (r != -ENOMEM || f->hoard == NULL) CHECK_EQ(r, 0);
   f->task[i] = t;
+}
+
+/* From now on there is only what somebody gives back. */
+static void memory_use_up(struct fire *f) {
+  static const char bytes[4000];
+  w64_put(&mp_arena_head(&f->c->arena)->limit, 1);
+  for (size_t length = sizeof bytes; length > 0; length /= 4)
+    while (mp_queue_put(f->hoard, &(mp_parcel){.bytes = bytes, .length = length}, MP_NOW) == 0) {}
+}
+
+static void memory_give_back(struct fire *f) {
+  mp_letter l;
+  w64_put(&mp_arena_head(&f->c->arena)->limit, MEMORY);
+  while (mp_queue_get(f->hoard, MP_NOW, &l) == 0) mp_letter_free(f->c, &l);
 }
 
 static uint32_t place_of(const struct fire *f, uint64_t id) {
@@ -105,10 +141,11 @@ static void judge(struct fire *f, const struct mp_pool_result *r) {
   struct task t, *own = &f->task[place_of(f, r->id)];
   uint32_t n = 0;
   for (; mp_pool_item(f->pool, r, &at, &item); n++) {
-    CHECK(item.kind == MP_ITEM_VALUE || item.kind == MP_ITEM_LOST);
+    CHECK(item.kind == MP_ITEM_VALUE || item.kind == MP_ITEM_LOST ||
+          (item.kind == MP_ITEM_ERROR && f->hoard != NULL));
     f->lost += item.kind == MP_ITEM_LOST;
     if (item.kind == MP_ITEM_LOST) continue;
-    CHECK_EQ(item.parcel.length, sizeof t);
+    CHECK(item.parcel.length >= sizeof t);
     memcpy(&t, item.parcel.bytes, sizeof t);
     if (t.serial != own->serial || t.item != n)
       test_fail(__FILE__, __LINE__, "an item of another task or place");
@@ -128,6 +165,7 @@ static void let_go(struct fire *f) {
 }
 
 static void strike(struct fire *f) {
+  if (f->hoard != NULL) (dice(f, 2) == 0 ? memory_use_up : memory_give_back)(f);
   pid_t pid = f->board->pid[dice(f, WORKERS)];
   bool stop = f->stopped == 0 && dice(f, 4) == 0;
   if (pid == 0 || kill(pid, stop ? SIGSTOP : SIGKILL) != 0) return;
@@ -156,6 +194,7 @@ static void fire(struct fire *f, double end) {
     if (test_now() > end + 5 * PROMPTLY)
       test_fail(__FILE__, __LINE__, "%u tasks never ended", open);
     if (test_now() > f->go_on || test_now() > end) let_go(f);
+    if (test_now() > end && f->hoard != NULL) memory_give_back(f);
     if (test_now() < next || test_now() > end) continue;
     strike(f);
     next = test_now() + STRIKE * dice(f, 1000) / 1000;
@@ -186,34 +225,47 @@ static void fire_end(struct fire *f) {
   w32_put(&f->pool->entry->held, 0);
   mp_handle_close(f->pool);
   mp_process_abandon(f->c);
+  bool scarce = f->hoard != NULL;
+  uint64_t refused = f->board->refused;
+  CHECK((refused > 0) == scarce);
+  f->hoard = mp_queue_close(f->hoard);
   mp_object_reap(f->c);
   mp_heap_flush(f->c);
   check_arena(f);
   CHECK_EQ(mp_heap_usage(f->c).allocated, 0);
   mp_context_close(f->c);
   munmap(f->board, 4096);
-  if (f->lost > f->kills + f->stops)
+  if (!scarce && f->lost > f->kills + f->stops)
     test_fail(__FILE__, __LINE__, "more items were lost than workers killed or stopped");
-  printf("pool torture: %ju kills, %ju stops, %ju tasks, %ju items, %ju lost\n",
+  printf("pool torture: %ju kills, %ju stops, %ju tasks, %ju items, %ju lost, "
+         "%ju results without memory\n",
          (uintmax_t)f->kills, (uintmax_t)f->stops, (uintmax_t)f->tasks, (uintmax_t)f->items,
-         (uintmax_t)f->lost);
+         (uintmax_t)f->lost, (uintmax_t)refused);
 }
 
-LONG_TEST(each_item_is_settled_once, 3600) {
+static void fire_as_told(bool scarce) {
   static struct fire f;
   const char *s = getenv("SECONDS");
-  fire_begin(&f);
-  fire(&f, test_now() + (s != NULL && atol(s) > 0 ? (double)atol(s) : 5));
+  fire_begin(&f, scarce);
+  fire(&f, test_now() + (s != NULL && atol(s) > 0 ? (double)atol(s) : 10) / 2);
   mp_pool_close(f.pool);
   mp_supervisor_notify(&f.s);
   fire_end(&f);
+}
+
+LONG_TEST(each_item_is_settled_once, 3600) {
+  fire_as_told(false);
+}
+
+LONG_TEST(so_it_is_where_memory_is_used_up, 3600) {
+  fire_as_told(true);
 }
 
 /* Whoever waits for a task is told at once that none will come any more. */
 LONG_TEST(a_killed_supervisor_breaks_the_pool, 30) {
   static struct fire f;
   struct mp_pool_result r;
-  fire_begin(&f);
+  fire_begin(&f, false);
   fire(&f, test_now() + 0.5);
   CHECK_EQ(kill(mp_process_id(f.s.process), SIGKILL), 0);
   double begin = test_now();
@@ -225,7 +277,7 @@ LONG_TEST(a_killed_supervisor_breaks_the_pool, 30) {
 MUST_FAIL(an_item_in_another_place, 30, "an item of another task or place") {
   static struct fire f;
   f.cheats = true;
-  fire_begin(&f);
+  fire_begin(&f, false);
   fire(&f, test_now() + 2);
   fire_end(&f);
 }
