@@ -121,6 +121,15 @@ describe("the arguments", function()
     assert.equal("1 2 3 {x=4}", got {args = {1, 2, 3}, kwargs = {x = 4}})
   end)
 
+  it("are those of when the process was made", function()
+    local seen, args, kwargs = mp.Queue(), {1}, {second = 2}
+    local p = mp.Process {target = function(first, second) seen:put {first, second} end, args = args, kwargs = kwargs}
+    args[1], kwargs.second = "changed", "changed"
+    p:start()
+    finished(p)
+    assert.same({1, 2}, seen:get())
+  end)
+
   it("may not be given twice", function()
     local p, text = complained(function()
       local q = mp.Process {target = function(a) return a end, args = {1}, kwargs = {a = 2}}

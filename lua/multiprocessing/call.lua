@@ -45,7 +45,7 @@ end
 local MOST <const> = 990000 -- values for which Lua's stack has room
 
 -- How many arguments there are: args.n counts them where it is an integer, so that nils are kept.
-function call.count(args)
+local function count_of(args)
   local count = math.type(args.n) == "integer" and args.n or #args
   if count < 0 or count > MOST then
     core.raise("ValueError", ("args.n must be from 0 to %d, got %d"):format(MOST, count))
@@ -53,13 +53,21 @@ function call.count(args)
   return count
 end
 
--- The arguments as a list with n.
+-- The arguments as a list with n, and the named ones: copies, which nobody else changes.
+function call.list(args)
+  local n = count_of(args)
+  return table.move(args, 1, n, 1, {n = n})
+end
+
+function call.names(kwargs)
+  local names = {}
+  for name, value in pairs(kwargs) do names[name] = value end
+  return names
+end
+
+-- All arguments as a list with n.
 function call.arguments(f, args, kwargs)
-  local list = {n = 0}
-  if args then
-    list.n = call.count(args)
-    table.move(args, 1, list.n, 1, list)
-  end
+  local list = args and call.list(args) or {n = 0}
   if kwargs and next(kwargs) ~= nil then fill(f, list, kwargs) end
   return list
 end

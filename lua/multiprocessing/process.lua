@@ -193,7 +193,7 @@ local NOTHING <const> = {}
 function Process:init(...)
   check_class(self)
   local target, name, args, kwargs, daemon = core.process_options(...)
-  if args then call.count(args) end
+  args, kwargs = args and call.list(args), kwargs and call.names(kwargs)
   local before, me = states[self] or NOTHING, states[current]
   me.count = me.count + 1
   if daemon == nil then daemon = before.daemon end
