@@ -149,6 +149,19 @@ describe("waiting", function()
     assert.is_true(#done == 1 and not slow:done())
   end)
 
+  it("refuses a list with a hole, and says where", function()
+    local executor <close> = futures.ProcessPoolExecutor(1)
+    local f = executor:submit(square, 2)
+    for place, fs in pairs {{nil, f}, {f, nil, f}, {f, f, [5] = f}, {f, f, f, n = 4}} do
+      for _, wait in ipairs {futures.wait, futures.as_completed} do
+        fails("TypeError", "futures_spec.lua:%d+: TypeError: fs%[" .. place .. "%] must be a Future, got nil",
+          function() wait(fs) end)
+      end
+    end
+    assert.equal(1, #futures.wait {f, "not counted", n = 1})
+    assert.same({{}, {}}, {futures.wait {n = 0}})
+  end)
+
   it("calls back, also for what is over already", function()
     local executor <close> = futures.ProcessPoolExecutor(1)
     local future, seen = executor:submit(square, 3), {}

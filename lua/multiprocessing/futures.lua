@@ -56,11 +56,23 @@ local function left(stop)
   return stop and math.max(0, stop - core.monotonic())
 end
 
+-- The list, and the index of its last value, unless n says how many there are: a hole is not its end.
+local function whole(fs)
+  local list, last = sequence.list(fs, "fs")
+  if math.tointeger(list.n) then return list, last end
+  for key in next, list do
+    if math.type(key) == "integer" and key > last then last = key end
+  end
+  return list, last
+end
+
 -- The list without what it has twice.
-local function check(list)
-  if type(list) ~= "table" then raise("TypeError", "fs must be a list of futures, got " .. core.show(list)) end
+local function check(fs)
+  if type(fs) ~= "table" then raise("TypeError", "fs must be a list of futures, got " .. core.show(fs)) end
   local seen, unique = {}, {}
-  for i, future in ipairs(list) do
+  local list, last = whole(fs)
+  for i = 1, last do
+    local future = list[i]
     if type(future) ~= "userdata" or (getmetatable(future) or {}).__name ~= "Future" then
       raise("TypeError", ("fs[%d] must be a Future, got %s"):format(i, core.show(future)))
     end
