@@ -490,6 +490,20 @@ describe("JoinableQueue", function()
     assert.is_nil(mp.Queue().join)
     assert.is_nil(mp.SimpleQueue().qsize)
   end)
+
+  it("has methods for queues alone, also those that do nothing", function()
+    local pipe = mp.Pipe()
+    for _, name in ipairs {"join_thread", "cancel_join_thread", "close"} do
+      for _, queue in ipairs {mp.Queue(), mp.JoinableQueue()} do
+        assert.matches("Queue expected, got Connection", failure("TypeError", queue[name], pipe).message)
+        failure("TypeError", queue[name])
+        queue[name](queue)
+      end
+    end
+    pipe:close()
+    failure("TypeError", mp.Queue().close, pipe)
+    failure("TypeError", mp.Queue().join_thread, pipe)
+  end)
 end)
 
 describe("SimpleQueue", function()

@@ -56,11 +56,15 @@ TYPE(mp_lua_queue_type, "Queue", owns_plain);
 TYPE(mp_lua_joinable_queue_type, "JoinableQueue", owns_joinable);
 TYPE(mp_lua_simple_queue_type, "SimpleQueue", owns_simple);
 
-struct mp_lua_queue *mp_lua_queue_check_slow(lua_State *L) {
-  struct mp_lua_handle *u = mp_lua_handle_test(L, 1);
+/* Its own type if that is one of queues. */
+static const struct mp_lua_type *type_wanted(const struct mp_lua_handle *u) {
   const struct mp_lua_type *type = u != NULL ? mp_lua_handle_type(u) : NULL;
-  if (type != &mp_lua_joinable_queue_type && type != &mp_lua_simple_queue_type)
-    type = &mp_lua_queue_type;
+  bool other = type == &mp_lua_joinable_queue_type || type == &mp_lua_simple_queue_type;
+  return other ? type : &mp_lua_queue_type;
+}
+
+struct mp_lua_queue *mp_lua_queue_check_slow(lua_State *L) {
+  const struct mp_lua_type *type = type_wanted(mp_lua_handle_test(L, 1));
   return (struct mp_lua_queue *)mp_lua_handle_check_slow(L, 1, type, false);
 }
 
@@ -183,16 +187,20 @@ static int queue_full(lua_State *L) {
 
 /* ---- ends ---- */
 
+/* The queue at argument 1, of any type, closed or not. */
+static struct mp_lua_handle *queue_check_any(lua_State *L) {
+  return mp_lua_handle_check_any(L, 1, type_wanted(mp_lua_handle_test(L, 1)));
+}
+
 static int queue_close(lua_State *L) {
-  struct mp_lua_handle *u = mp_lua_handle_test(L, 1);
-  if (u != NULL && u->handle == NULL) return 0;
+  if (queue_check_any(L)->handle == NULL) return 0;
   mp_lua_handle_close(L, &mp_lua_queue_check(L)->base);
   return 0;
 }
 
 /* join_thread, cancel_join_thread: no thread carries what was put; it is there when put returns. */
 static int queue_nothing(lua_State *L) {
-  if (mp_lua_handle_test(L, 1) == NULL) (void)mp_lua_queue_check(L);
+  (void)queue_check_any(L);
   return 0;
 }
 
