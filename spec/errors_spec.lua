@@ -133,6 +133,28 @@ describe("an error raised by the module", function()
   end)
 end)
 
+describe("a field that cannot be written", function()
+  it("is a TypeError that names it and the type", function()
+    local executor <close> = mp.futures.ProcessPoolExecutor(1)
+    local pool <close> = mp.Pool(1)
+    local pipe = mp.Pipe()
+    local closed = mp.Queue()
+    closed:close()
+    for _, object in ipairs {mp.Barrier(1), pipe, mp.Lock(), mp.RLock(), mp.Semaphore(), mp.BoundedSemaphore(),
+      mp.Event(), mp.Condition(), mp.Queue(), closed, mp.JoinableQueue(), mp.SimpleQueue(), pool,
+      pool:apply_async(math.abs, {1}), pool:imap(math.abs, {1}), executor:submit(math.abs, 1)} do
+      for shown, key in pairs {['"foo"'] = "foo", ["1"] = 1} do
+        local err = failure(function() object[key] = 1 end)
+        local name = getmetatable(object).__name
+        assert.equal("TypeError", err.kind)
+        assert.equal(name .. " has no field " .. shown .. " to write to", err.message)
+        assert.matches("errors_spec.lua:%d+:", err.where)
+      end
+    end
+    assert.equal('Connection has no field "closed" to write to', failure(function() pipe.closed = true end).message)
+  end)
+end)
+
 describe("an error that travels", function()
   it("arrives as itself", function()
     local err = failure(core.result, -2, "open")

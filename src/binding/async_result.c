@@ -241,6 +241,8 @@ static void make_type(lua_State *L, const char *key, const char *name, const lua
   lua_rawsetp(L, LUA_REGISTRYINDEX, key);
   lua_pushcfunction(L, result_tostring);
   lua_setfield(L, -2, "__tostring");
+  lua_pushcfunction(L, mp_lua_no_field);
+  lua_setfield(L, -2, "__newindex");
   lua_pushstring(L, name);
   lua_setfield(L, -2, "__name");
   lua_pushlightuserdata(L, mp_lua_result_mark);

@@ -112,10 +112,13 @@ static inline uintptr_t mp_lua_seal(const struct mp_lua_handle *u, const struct 
 
 /* Makes the type's metatable and its table of methods, to be found again by core.methods(name).
 ** `methods` and `metamethods` may be NULL; the latter have the table of methods as their upvalue.
-** __index, __gc, __close, __eq, __tostring and __name are there by default; a __close among the
-** metamethods replaces the one that closes. */
+** __index, __newindex, __gc, __close, __eq, __tostring and __name are there by default; one among
+** the metamethods takes the default's place. */
 void mp_lua_type(lua_State *L, const struct mp_lua_type *type, const luaL_Reg *methods,
                  const luaL_Reg *metamethods);
+
+/* The __newindex of what has no field to write to: raises TypeError. */
+int mp_lua_no_field(lua_State *L);
 
 /* Pushes a new, closed userdata of the type, zeroed behind the handle. */
 struct mp_lua_handle *mp_lua_handle_new(lua_State *L, const struct mp_lua_type *type);

@@ -185,12 +185,20 @@ static int handle_tostring(lua_State *L) {
   return 1;
 }
 
+int mp_lua_no_field(lua_State *L) {
+  if (luaL_getmetafield(L, 1, "__name") != LUA_TSTRING)
+    return mp_lua_raise_type(L, 1, "shared object");
+  const char *name = lua_tostring(L, -1), *key = mp_lua_show(L, 2);
+  return mp_lua_raise(L, "TypeError", "%s has no field %s to write to", name, key);
+}
+
 /* ---- types ---- */
 
 static const luaL_Reg handle_metamethods[] = {{"__gc", handle_gc},
                                               {"__close", handle_close},
                                               {"__eq", handle_eq},
                                               {"__tostring", handle_tostring},
+                                              {"__newindex", mp_lua_no_field},
                                               {NULL, NULL}};
 
 /* The methods of the base are copied, those added to it later are looked up in it. */

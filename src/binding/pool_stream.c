@@ -349,7 +349,8 @@ static int stream_tostring(lua_State *L) {
 
 static const luaL_Reg stream_methods[] = {{"next", stream_next}, {NULL, NULL}};
 static const luaL_Reg stream_metamethods[] = {
-  {"__call", stream_call}, {"__tostring", stream_tostring}, {NULL, NULL}};
+  {"__call", stream_call}, {"__tostring", stream_tostring}, {"__newindex", mp_lua_no_field},
+  {NULL, NULL}};
 static const luaL_Reg stream_functions[] = {{"pool_stream", pool_stream}, {NULL, NULL}};
 
 void mp_lua_stream_open(lua_State *L) {
