@@ -204,6 +204,16 @@ describe("with no descriptor left", function()
       show(queue.put, queue, 1)]]))
   end)
 
+  it("a process shows how it ended", function()
+    assert.equal("SIGKILL\n", helper.output(FILL .. [[
+      local process = mp.Process {target = mp.sleep, args = {60}}
+      process:start()
+      process:kill()
+      process:join()
+      fill()
+      print(tostring(process):match "SIG%w+")]]))
+  end)
+
   it("a pool's first failure is what it would be", function()
     assert.equal("false\tRemoteError\nfalse\tWorkerLostError\n", helper.output(FILL .. [[
       pool = mp.Pool(1)

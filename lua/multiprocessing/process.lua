@@ -5,6 +5,7 @@ local child = require "multiprocessing.child"
 local class = require "multiprocessing.class"
 local core = require "multiprocessing.core"
 local log = require "multiprocessing.log"
+local signals = require "multiprocessing.signals" -- now: to be shown when perhaps no file can be opened
 
 local raise = core.raise
 
@@ -153,7 +154,7 @@ local function status_of(object, s)
   if s.is_parent then return s.handle:join(0) and "stopped" or "started" end
   local code = poll(object, s)
   if not code then return s.owner == core.getpid() and "started" or "unknown" end
-  local name = code < 0 and require("multiprocessing.signals")[-code]
+  local name = code < 0 and signals[-code]
   return "stopped exitcode=" .. (name and "-" .. name or code)
 end
 
