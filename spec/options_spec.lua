@@ -192,6 +192,39 @@ describe("a number that is too large for what it counts", function()
   end)
 end)
 
+describe("a sequence's own length", function()
+  local function long(value)
+    return setmetatable({}, {__len = function() return value end})
+  end
+
+  it("must be a count", function()
+    local pool <close>, queue = mp.Pool(1), mp.Queue()
+    for shown, value in pairs {['"many"'] = "many", ["2.5"] = 2.5, ['"2"'] = "2", ["nil"] = false} do
+      value = value or nil
+      local text = " must be an integer, got " .. shown
+      refuses("TypeError", "the length of iterable" .. text, pool.map, pool, math.abs, long(value))
+      refuses("TypeError", "the length of iterable" .. text, pool.imap, pool, math.abs, long(value))
+      refuses("TypeError", "the length of values" .. text, queue.put_many, queue, long(value))
+    end
+    refuses("ValueError", "the length of iterable must not be negative, got -2", pool.map, pool, math.abs, long(-2))
+    local err = failure(function() pool:map(math.abs, long("many")) end)
+    assert.matches("options_spec.lua:%d+:", err.where)
+    assert.same({n = 0}, pool:map(math.abs, long(0.0)))
+  end)
+end)
+
+describe("a call's args.n", function()
+  it("counts the arguments, or is refused", function()
+    local pool <close> = mp.Pool(1)
+    for _, n in ipairs {-1, math.mininteger, math.maxinteger, 990001} do
+      local text = "args.n must be from 0 to 990000, got " .. n
+      refuses("ValueError", text, pool.apply, pool, math.abs, {n = n})
+      refuses("ValueError", text, pool.apply_async, pool, math.abs, {n = n})
+    end
+    assert.equal(3, pool:apply(function(...) return select("#", ...) end, {n = 3}))
+  end)
+end)
+
 describe("a process's args.n", function()
   it("counts the arguments, or is refused when the process is made", function()
     for _, n in ipairs {-1, math.mininteger, math.maxinteger, 990001} do

@@ -41,8 +41,15 @@ local function count(list, name)
   return n or #list
 end
 
-local function copy(shared)
-  local list, n = {}, #shared
+-- How long an object says that it is.
+local function length(value, name)
+  local n = integer(#value, "the length of " .. name)
+  if n < 0 then core.raise("ValueError", ("the length of %s must not be negative, got %d"):format(name, n)) end
+  return n
+end
+
+local function copy(shared, name)
+  local list, n = {}, length(shared, name)
   for i = 1, n do list[i] = shared[i] end
   return list, n
 end
@@ -56,7 +63,7 @@ function sequence.list(value, name)
   elseif kind == "function" then
     return collect(value)
   elseif (kind == "table" or kind == "userdata") and (getmetatable(value) or {}).__len then
-    return copy(value)
+    return copy(value, name)
   elseif kind == "table" then
     return value, #value
   end

@@ -12,6 +12,7 @@
 
 #define IN_FLIGHT ((uint64_t)32 << 20) /* bytes of tasks */
 #define FEW 6 /* arguments that may go the short way */
+#define ARGS_MOST 990000 /* Lua's stack has room for them; as in lua/multiprocessing/call.lua */
 
 static const struct mp_lua_option call_options[] = {
   {"func", MP_LUA_FUNCTION},     {"args", MP_LUA_TABLE},
@@ -125,7 +126,9 @@ static int push_arguments(lua_State *L) {
   lua_pushliteral(L, "n");
   if (lua_rawget(L, ARG_ARGS) != LUA_TNIL && lua_isinteger(L, -1)) n = lua_tointeger(L, -1);
   lua_pop(L, 1);
-  if (n < 0 || n > INT32_MAX / 2 || !lua_checkstack(L, (int)n + LUA_MINSTACK))
+  if (n < 0 || n > ARGS_MOST)
+    mp_lua_raise(L, "ValueError", "args.n must be from 0 to %d, got %I", ARGS_MOST, (LUAI_UACINT)n);
+  if (!lua_checkstack(L, (int)n + LUA_MINSTACK))
     mp_lua_raise(L, "ValueError", "args has too many values: %I", (LUAI_UACINT)n);
   for (lua_Integer i = 1; i <= n; i++) lua_rawgeti(L, ARG_ARGS, i);
   return (int)n;
@@ -330,6 +333,17 @@ static struct result *map_result(lua_State *L, lua_Integer count, lua_Integer ch
   return r;
 }
 
+/* A worker would say it too, but of no line of the program. A userdata may arrive as a table. */
+static void lists_check(lua_State *L, lua_Integer count) {
+  for (lua_Integer i = 1; i <= count; i++) {
+    int type = lua_geti(L, MAP_LIST, i);
+    if (type != LUA_TTABLE && type != LUA_TUSERDATA)
+      mp_lua_raise(L, "TypeError", "starmap needs lists of arguments, got %s as item %I",
+                   mp_lua_show(L, lua_gettop(L)), (LUAI_UACINT)i);
+    lua_pop(L, 1);
+  }
+}
+
 /* pool_map(pool, func, list, count, chunk, form, callback, error_callback, timeout, retries,
 ** progress, waits) */
 static int pool_map(lua_State *L) {
@@ -339,6 +353,7 @@ static int pool_map(lua_State *L) {
   mp_lua_pool_running(L, p);
   lua_Integer count = luaL_checkinteger(L, MAP_COUNT),
               chunk = mp_lua_pool_chunk(L, p, MAP_CHUNK, count);
+  if (lua_tointeger(L, MAP_FORM) == FORM_LISTS) lists_check(L, count);
   mp_lua_pool_book(L, MAP_POOL, BOOK_PRESENT);
   uint32_t function = mp_lua_pool_function(L, MAP_POOL, MAP_FUNCTION);
   struct result *r = map_result(L, count, chunk);
