@@ -49,6 +49,14 @@ static int copy_terminal(int terminal, int out, int milliseconds) {
   return write(out, text, (size_t)n) == n;
 }
 
+/* We may have been started by nohup, or in the background, with signals ignored. */
+static void signals_as_usual(void) {
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  for (int sig = 1; sig < NSIG; sig++) signal(sig, SIG_DFL);
+}
+
 static pid_t start(int with_terminal, int *terminal, int out, int err, char **program) {
   pid_t pid = with_terminal ? forkpty(terminal, NULL, NULL, NULL) : fork();
   if (pid < 0) fail("fork");
@@ -59,6 +67,7 @@ static pid_t start(int with_terminal, int *terminal, int out, int err, char **pr
     if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) fail("dup2");
     if (null > 2) close(null);
   }
+  signals_as_usual();
   execvp(program[0], program);
   fail(program[0]);
   return -1;
