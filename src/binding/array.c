@@ -112,7 +112,7 @@ static int array_newindex_of(lua_State *L, const struct mp_lua_type *type) {
     return mp_lua_view_set(L, v, (size_t)i - 1, 3);
   if (whole) return out_of_range(L, v, i);
   field = text_field(L, v);
-  return field == 0 ? mp_lua_view_no_field(L, v) : text_set(L, v, field == 'r');
+  return field == 0 ? mp_lua_no_field(L) : text_set(L, v, field == 'r');
 }
 static int array_newindex(lua_State *L) {
   return array_newindex_of(L, &mp_lua_array_type);

@@ -19,7 +19,7 @@ static inline int value_index_of(lua_State *L, const struct mp_lua_type *type) {
 static inline int value_newindex_of(lua_State *L, const struct mp_lua_type *type) {
   struct mp_lua_view *v = mp_lua_view_check(L, type);
   if (mp_likely(lua_rawequal(L, 2, lua_upvalueindex(2)))) return mp_lua_view_set(L, v, 0, 3);
-  return mp_lua_view_no_field(L, v);
+  return mp_lua_no_field(L);
 }
 static int value_index(lua_State *L) {
   return value_index_of(L, &mp_lua_value_type);

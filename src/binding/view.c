@@ -118,11 +118,6 @@ int mp_lua_view_set(lua_State *L, struct mp_lua_view *v, size_t i, int index) {
   return 0;
 }
 
-int mp_lua_view_no_field(lua_State *L, const struct mp_lua_view *v) {
-  return mp_lua_raise(L, "ValueError", "%s has no field %s to write to",
-                      mp_lua_handle_type(&v->base)->name, mp_lua_show(L, 2));
-}
-
 /* ---- both ---- */
 
 int mp_lua_view_get_lock(lua_State *L) {

@@ -57,8 +57,6 @@ struct mp_lua_site mp_lua_view_whole(const struct mp_lua_view *v);
 /* Element i: pushed, or set to the value at that stack index. Both give the number of results. */
 int mp_lua_view_get(lua_State *L, struct mp_lua_view *v, size_t i);
 int mp_lua_view_set(lua_State *L, struct mp_lua_view *v, size_t i, int index);
-/* Raises: there is no field like the key at 2. */
-int mp_lua_view_no_field(lua_State *L, const struct mp_lua_view *v);
 
 /* Methods of all. get_lock and get_obj are for those that have a lock. */
 int mp_lua_view_get_lock(lua_State *L);
