@@ -128,7 +128,11 @@ describe("map", function()
         local err = fails("TypeError", "starmap needs lists of arguments, got 1 as item 2",
           function() pool[name](pool, square, {{2}, 1}) end)
         assert.matches("pool_spec.lua:%d+:", err.where)
+        fails("ValueError", "n of iterable%[2%] must be from 0 to 990000, got %-1$",
+          pool[name], pool, square, {{2}, {n = -1}})
+        fails("ValueError", "from 0 to 990000, got 990001$", pool[name], pool, square, {{n = 990001}})
       end
+      assert.same({n = 2, 3, 0}, pool:starmap(function(...) return select("#", ...) end, {{n = 3}, {1, n = 0}}))
     end)
   end)
 

@@ -109,6 +109,15 @@ void mp_lua_pool_submit(lua_State *L, struct pool *p, struct mp_lua_parcel *task
   submitted(L, p, r);
 }
 
+/* How many values the table at `index` has: its n, if that is an integer, else its length. */
+static lua_Integer arguments_count(lua_State *L, int index) {
+  lua_Integer n = (lua_Integer)lua_rawlen(L, index);
+  lua_pushliteral(L, "n");
+  if (lua_rawget(L, index) != LUA_TNIL && lua_isinteger(L, -1)) n = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return n;
+}
+
 /* The arguments, from the table at ARG_ARGS and the names in ARG_KWDS, on top of the stack. */
 static int push_arguments(lua_State *L) {
   if (!lua_isnil(L, ARG_KWDS)) {
@@ -122,10 +131,7 @@ static int push_arguments(lua_State *L) {
     lua_pop(L, 1);
   }
   if (lua_isnil(L, ARG_ARGS)) return 0;
-  lua_Integer n = (lua_Integer)lua_rawlen(L, ARG_ARGS);
-  lua_pushliteral(L, "n");
-  if (lua_rawget(L, ARG_ARGS) != LUA_TNIL && lua_isinteger(L, -1)) n = lua_tointeger(L, -1);
-  lua_pop(L, 1);
+  lua_Integer n = arguments_count(L, ARG_ARGS);
   if (n < 0 || n > ARGS_MOST)
     mp_lua_raise(L, "ValueError", "args.n must be from 0 to %d, got %I", ARGS_MOST, (LUAI_UACINT)n);
   if (!lua_checkstack(L, (int)n + LUA_MINSTACK))
@@ -340,6 +346,10 @@ static void lists_check(lua_State *L, lua_Integer count) {
     if (type != LUA_TTABLE && type != LUA_TUSERDATA)
       mp_lua_raise(L, "TypeError", "starmap needs lists of arguments, got %s as item %I",
                    mp_lua_show(L, lua_gettop(L)), (LUAI_UACINT)i);
+    lua_Integer n = type == LUA_TTABLE ? arguments_count(L, lua_gettop(L)) : 0;
+    if (n < 0 || n > ARGS_MOST)
+      mp_lua_raise(L, "ValueError", "the field n of iterable[%I] must be from 0 to %d, got %I",
+                   (LUAI_UACINT)i, ARGS_MOST, (LUAI_UACINT)n);
     lua_pop(L, 1);
   }
 }
