@@ -10,6 +10,7 @@
 #include "../../src/core/pool.h"
 #include "../../src/core/process.h"
 #include "../core/test.h"
+#include "hoard.h"
 
 #define WORKERS 6u
 #define ITEMS 20u
@@ -41,7 +42,8 @@ struct fire {
   uint64_t kills, stops, tasks, items, lost;
   pid_t stopped; /* or 0 */
   double go_on;  /* when it is continued */
-  mp_queue *hoard; /* what uses up the memory; NULL: nothing does */
+  bool scarce; /* memory is used up now and then, by this */
+  struct hoard hoard;
   bool cheats; /* a worker tells of another item now and then: must be found */
 };
 
@@ -57,10 +59,10 @@ static uint32_t dice(struct fire *f, uint32_t n) {
 /* Settles an item with its value or, without memory for that, with an error. */
 static void settle(struct fire *f, struct mp_work *w, const struct task *t) {
   char bytes[sizeof *t + PADDING] = "";
-  mp_parcel p = {.bytes = bytes, .length = sizeof *t + (f->hoard != NULL ? dice(f, PADDING) : 0)};
+  mp_parcel p = {.bytes = bytes, .length = sizeof *t + (f->scarce ? dice(f, PADDING) : 0)};
   memcpy(bytes, t, sizeof *t);
   int r = mp_work_settle(w, MP_ITEM_VALUE, &p);
-  if (r == -ENOMEM && f->hoard != NULL) {
+  if (r == -ENOMEM && f->scarce) {
     (void)__sync_fetch_and_add(&f->board->refused, 1);
     p.length = sizeof *t;
     r = mp_work_settle(w, MP_ITEM_ERROR, &p);
@@ -99,7 +101,8 @@ static void fire_begin(struct fire *f, bool scarce) {
   f->board = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   CHECK(f->board != MAP_FAILED);
   CHECK_EQ(mp_context_open(&o, &f->c), 0);
-  if (scarce) CHECK_EQ(mp_queue_new(f->c, &(mp_queue_options){0}, &f->hoard), 0);
+  f->scarce = scarce;
+  f->hoard = hoard_new(f->c, MEMORY);
   CHECK_EQ(mp_pool_new(f->c, &(struct mp_pool_options){.workers = WORKERS}, &f->pool), 0);
   CHECK_EQ(mp_supervisor_start(f->pool, &f->s, &number), 0);
   if (number != 0) work(f);
@@ -110,22 +113,8 @@ static void submit(struct fire *f, uint32_t i) {
   struct mp_task_options o = {.count = t.count, .retries = dice(f, 4)};
   mp_parcel p = {.bytes = &t, .length = sizeof t};
   int r = mp_pool_submit(f->pool, &p, &o, &f->id[i]);
-  if (r != -ENOMEM || f->hoard == NULL) CHECK_EQ(r, 0);
+  if (r != -ENOMEM || !f->scarce) CHECK_EQ(r, 0);
   f->task[i] = t;
-}
-
-/* From now on there is only what somebody gives back. */
-static void memory_use_up(struct fire *f) {
-  static const char bytes[4000];
-  w64_put(&mp_arena_head(&f->c->arena)->limit, 1);
-  for (size_t length = sizeof bytes; length > 0; length /= 4)
-    while (mp_queue_put(f->hoard, &(mp_parcel){.bytes = bytes, .length = length}, MP_NOW) == 0) {}
-}
-
-static void memory_give_back(struct fire *f) {
-  mp_letter l;
-  w64_put(&mp_arena_head(&f->c->arena)->limit, MEMORY);
-  while (mp_queue_get(f->hoard, MP_NOW, &l) == 0) mp_letter_free(f->c, &l);
 }
 
 static uint32_t place_of(const struct fire *f, uint64_t id) {
@@ -142,7 +131,7 @@ static void judge(struct fire *f, const struct mp_pool_result *r) {
   uint32_t n = 0;
   for (; mp_pool_item(f->pool, r, &at, &item); n++) {
     CHECK(item.kind == MP_ITEM_VALUE || item.kind == MP_ITEM_LOST ||
-          (item.kind == MP_ITEM_ERROR && f->hoard != NULL));
+          (item.kind == MP_ITEM_ERROR && f->scarce));
     f->lost += item.kind == MP_ITEM_LOST;
     if (item.kind == MP_ITEM_LOST) continue;
     CHECK(item.parcel.length >= sizeof t);
@@ -165,7 +154,7 @@ static void let_go(struct fire *f) {
 }
 
 static void strike(struct fire *f) {
-  if (f->hoard != NULL) (dice(f, 2) == 0 ? memory_use_up : memory_give_back)(f);
+  if (f->scarce) (dice(f, 2) == 0 ? hoard_fill : hoard_empty)(&f->hoard);
   pid_t pid = f->board->pid[dice(f, WORKERS)];
   bool stop = f->stopped == 0 && dice(f, 4) == 0;
   if (pid == 0 || kill(pid, stop ? SIGSTOP : SIGKILL) != 0) return;
@@ -194,7 +183,7 @@ static void fire(struct fire *f, double end) {
     if (test_now() > end + 5 * PROMPTLY)
       test_fail(__FILE__, __LINE__, "%u tasks never ended", open);
     if (test_now() > f->go_on || test_now() > end) let_go(f);
-    if (test_now() > end && f->hoard != NULL) memory_give_back(f);
+    if (test_now() > end && f->scarce) hoard_empty(&f->hoard);
     if (test_now() < next || test_now() > end) continue;
     strike(f);
     next = test_now() + STRIKE * dice(f, 1000) / 1000;
@@ -225,17 +214,16 @@ static void fire_end(struct fire *f) {
   w32_put(&f->pool->entry->held, 0);
   mp_handle_close(f->pool);
   mp_process_abandon(f->c);
-  bool scarce = f->hoard != NULL;
   uint64_t refused = f->board->refused;
-  CHECK((refused > 0) == scarce);
-  f->hoard = mp_queue_close(f->hoard);
+  CHECK((refused > 0) == f->scarce);
+  mp_queue_close(f->hoard.queue);
   mp_object_reap(f->c);
   mp_heap_flush(f->c);
   check_arena(f);
   CHECK_EQ(mp_heap_usage(f->c).allocated, 0);
   mp_context_close(f->c);
   munmap(f->board, 4096);
-  if (!scarce && f->lost > f->kills + f->stops)
+  if (!f->scarce && f->lost > f->kills + f->stops)
     test_fail(__FILE__, __LINE__, "more items were lost than workers killed or stopped");
   printf("pool torture: %ju kills, %ju stops, %ju tasks, %ju items, %ju lost, "
          "%ju results without memory\n",

@@ -12,6 +12,7 @@
 */
 #include "../../src/core/object_layout.h"
 #include "work.h"
+#include "hoard.h"
 
 #define KILL_EVERY 0.005 /* seconds at most from one to the next */
 #define BURST 400
@@ -25,8 +26,8 @@ struct torture {
   struct journal *j;
   struct sums sum;
   enum fault fault;
-  bool scarce;     /* from time to time memory is used up */
-  mp_queue *hoard; /* by this */
+  bool scarce; /* from time to time memory is used up */
+  struct hoard hoard;
   uint64_t seed, random;
   uint32_t seats, lives;
   int gone[2]; /* a pipe whose other end every process holds */
@@ -77,29 +78,9 @@ static void worker_run(struct torture *t, uint32_t seat) {
   _exit(0);
 }
 
-/* From now on there is memory for everything. */
-static void memory_grant(struct torture *t) {
-  w64_put(&mp_arena_head(&t->c->arena)->limit, MEMORY);
-}
-
-/* From now on there is only what somebody gives back: no more is got from the system, and what is
-** free is in a queue of ours. */
-static void memory_use_up(struct torture *t) {
-  static const char bytes[4000];
-  w64_put(&mp_arena_head(&t->c->arena)->limit, 1);
-  for (size_t length = sizeof bytes; length > 0; length /= 4)
-    while (mp_queue_put(t->hoard, &(mp_parcel){.bytes = bytes, .length = length}, MP_NOW) == 0) {}
-}
-
-static void memory_give_back(struct torture *t) {
-  mp_letter l;
-  memory_grant(t);
-  while (mp_queue_get(t->hoard, MP_NOW, &l) == 0) mp_letter_free(t->c, &l);
-}
-
 static void seat_fill(struct torture *t, uint32_t i) {
   struct seat *s = &t->j->seat[i];
-  memory_grant(t);
+  hoard_grant(&t->hoard);
   int pid;
   uint32_t tag;
   CHECK(++t->lives < LIVES);
@@ -167,7 +148,7 @@ static void survivors_watch(struct torture *t) {
 }
 
 static void strike(struct torture *t) {
-  if (t->scarce && chance(t) < 0.7) memory_use_up(t);
+  if (t->scarce && chance(t) < 0.7) hoard_fill(&t->hoard);
   test_sleep(chance(t) * KILL_EVERY);
   uint32_t i = (uint32_t)(next_random(&t->random) % t->seats);
   bool stop = i < SURVIVORS || chance(t) < 0.1;
@@ -236,7 +217,7 @@ static bool orphans_ended(struct torture *t) {
 static void rest_and_judge(struct torture *t) {
   uint32_t who = 0;
   t->j->rest = 1;
-  memory_give_back(t);
+  hoard_empty(&t->hoard);
   for (double end = test_now() + STUCK; !at_rest(t, &who); test_sleep(0.0005)) {
     seats_reap(t, true);
     if (test_now() > end)
@@ -271,7 +252,7 @@ static void objects_make(struct torture *t) {
   CHECK_EQ(mp_barrier_new(t->c, PARTIES, &o->barrier), 0);
   CHECK_EQ(mp_array_new(t->c, &(mp_array_options){.code = 'q', .count = ELEMENTS}, &o->array), 0);
   for (int i = 0; i < QUEUES; i++) CHECK_EQ(mp_queue_new(t->c, &options[i], &o->queue[i]), 0);
-  CHECK_EQ(mp_queue_new(t->c, &options[QUEUES - 1], &t->hoard), 0);
+  t->hoard = hoard_new(t->c, MEMORY);
 }
 
 static void objects_close(struct torture *t) {
@@ -287,7 +268,7 @@ static void objects_close(struct torture *t) {
   mp_barrier_close(o->barrier);
   mp_array_close(o->array);
   for (int i = 0; i < QUEUES; i++) mp_queue_close(o->queue[i]);
-  mp_queue_close(t->hoard);
+  mp_queue_close(t->hoard.queue);
 }
 
 static void nothing(int signal_number) {
